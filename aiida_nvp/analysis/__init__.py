@@ -1,0 +1,1 @@
+"""Structure and transport of the glass from trajectories. Pure code."""

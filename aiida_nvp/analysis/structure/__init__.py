@@ -1,0 +1,1 @@
+"""Structure of a glass: distances, bonds and networks."""

@@ -1,0 +1,1 @@
+"""AiiDA CalcJobs and thin calcfunctions over the pure rooms."""

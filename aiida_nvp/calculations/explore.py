@@ -1,0 +1,44 @@
+"""CalcJob of one exploration: stage ``explore`` of the worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import CalcJobProcessSpec
+
+from aiida_nvp.calculations.base import ARRAYS_FILE, WorkerCalculation, define_committee, seed_port
+from aiida_nvp.calculations.dynamics import common_worker_input, define_dynamics, settings_validator
+from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.worker.settings import CANDIDATES_FILE, ExploreSettings
+
+
+class ExploreCalculation(WorkerCalculation):
+    """Run many replicas on the first member while the committee scores every strided frame."""
+
+    STAGE = "explore"
+    RETRIEVE = (CANDIDATES_FILE, ARRAYS_FILE)
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare inputs, outputs and exit codes."""
+        super().define(spec)
+        spec.input("frames", valid_type=DatasetData, help="Start frames; labels, if any, are not looked at.")
+        define_committee(spec)
+        define_dynamics(spec, settings_validator(ExploreSettings))
+        seed_port(spec)
+        spec.output("candidates", valid_type=DatasetData, help="Frames the committee scored, replica by replica.")
+        spec.output(
+            "predictions",
+            valid_type=orm.ArrayData,
+            help="`features` (F, d), `forces_mean` (N, 3) and raw `forces_std` (N,) of the committee, eV/angstrom.",
+        )
+        spec.output("results", valid_type=orm.Dict, help="What each replica did and why it ended; totals.")
+        spec.default_output_node = "results"
+        spec.exit_code(
+            410, "ERROR_MODEL_NOT_FINITE", message="No replica could take a step, the committee gives no numbers."
+        )
+
+    def worker_input(self) -> dict[str, Any]:
+        """Return the content of ``input.json``."""
+        return common_worker_input(self.inputs)

@@ -1,0 +1,144 @@
+"""Into the labeller and out of it: frames become structures, trajectories become labelled frames.
+
+All conversion of units and signs happens here, inside provenance: from a labelled data set the link named
+``trajectories__frame_<id>`` leads to the arrays that a calculation wrote, and from there to that calculation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiida import orm
+from aiida.engine import calcfunction
+from ase import Atoms
+
+from aiida_nvp.common.frame import frame_id
+from aiida_nvp.common.frameset import FrameSet
+from aiida_nvp.common.vocabulary import LabellerName
+from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.labelling.pw_output import IonicStep, check_units, ionic_steps
+from aiida_nvp.labelling.settings import LabelSettings, read_settings
+from aiida_nvp.labelling.theory import pw_theory, rehearsal_theory, theory_hash
+from aiida_nvp.labelling.triage import Harvest, Outcome, count_statuses, distinct, triage_row
+
+
+def frame_key(identity: str) -> str:
+    """Return the name under which a frame is found among links and children."""
+    return f"frame_{identity[:16]}"
+
+
+@calcfunction
+def frames_to_structures(frames: DatasetData) -> dict[str, orm.StructureData]:
+    """Return one structure a distinct frame, under :func:`frame_key`.
+
+    Positions are the canonical ones to the digit, so that a frame that was labelled before is found by caching.
+    """
+    content = frames.frames
+    ids = content.ids()
+    return {frame_key(ids[index]): orm.StructureData(ase=content.atoms(index)) for index in distinct(ids)}
+
+
+@calcfunction
+def collect_labels(
+    frames: DatasetData, settings: orm.Dict, labeller: orm.Str, outcomes: orm.Dict, **calculations: Any
+) -> dict[str, orm.Data]:
+    """Return ``dataset``, the labelled frames (absent if there is no label), and ``triage``, a line for every frame.
+
+    :param frames: what was sent.
+    :param outcomes: ``{"rows": [Outcome.plain(), ...]}`` in the order of the frames.
+    :param calculations: namespaces ``trajectories`` and ``parameters``, outputs of the calculations under the keys that
+        the outcomes name, and ``pseudos`` by species.
+    :raises InputError: if a calculation wrote other units than those that are understood.
+    """
+    choices = read_settings(settings.get_dict())
+    name = LabellerName(labeller.value)
+    theory = _theory(name, choices, calculations.get("pseudos", {}))
+    # The analytic stress is exact whatever the cutoffs of the settings say.
+    reader = _Reader(choices, keep_stress=choices.stress_converged or name is LabellerName.REHEARSAL)
+    content = frames.frames
+    batch = _Batch()
+    ids = content.ids()
+    row_of = {ids[index]: index for index in distinct(ids)}
+    rows = []
+    for outcome in (Outcome.from_plain(values) for values in outcomes["rows"]):
+        index = row_of[outcome.frame]
+        start = _Start(content.atoms(index), content.info[index], frames.sources[index])
+        outputs = [(calculations["trajectories"][key], calculations["parameters"][key]) for key in outcome.calculations]
+        rows.append(triage_row(outcome, [reader.read(output, start, batch) for output in outputs]))
+    level = theory_hash(theory)
+    counts = count_statuses(rows)
+    table = {"frames": rows, "counts": counts, "level_of_theory": {"hash": level, **theory}, "labeller": name.value}
+    results: dict[str, orm.Data] = {"triage": orm.Dict(table)}
+    if batch.atoms:
+        labelled = FrameSet.from_atoms(batch.atoms, batch.info, level_of_theory=level)
+        results["dataset"] = DatasetData(labelled, batch.sources)
+    return results
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A frame as it was sent."""
+
+    atoms: Atoms
+    info: Mapping[str, Any]
+    sources: Mapping[str, str]
+
+
+@dataclass
+class _Batch:
+    """Labelled frames as they are gathered, each id once."""
+
+    atoms: list[Atoms] = field(default_factory=list)
+    info: list[dict[str, Any]] = field(default_factory=list)
+    sources: list[dict[str, str]] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
+
+    def add(self, step: IonicStep, start: _Start, job: str, kind: str | None) -> bool:
+        """Take one step unless its geometry is there already."""
+        identity = frame_id(step.atoms)
+        if identity in self.known:
+            return False
+        self.known.add(identity)
+        origin = start.info.get("origin", {})
+        if kind is not None:
+            origin = {"kind": kind, "step": step.index, "start": frame_id(start.atoms), "start_origin": origin}
+        self.atoms.append(step.atoms)
+        self.info.append({**start.info, "origin": origin, "label": dict(step.info)})
+        self.sources.append({**start.sources, "label": job})
+        return True
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Takes labels from calculations as the settings say."""
+
+    settings: LabelSettings
+    keep_stress: bool
+
+    def read(self, outputs: tuple[orm.TrajectoryData, orm.Dict], start: _Start, batch: _Batch) -> Harvest:
+        trajectory, parameters = outputs[0], outputs[1].get_dict()
+        check_units(parameters)
+        arrays = {name: trajectory.get_array(name) for name in trajectory.get_arraynames()}
+        steps, left_out = ionic_steps(
+            arrays, start.atoms, max_iterations=self.settings.electron_maxstep, keep_stress=self.keep_stress
+        )
+        kind = self.settings.mode.origin_kind
+        taken = [batch.add(step, start, trajectory.creator.uuid, kind) for step in steps]
+        return Harvest(
+            labels=sum(taken),
+            left_out=[{"step": entry.index, "reason": entry.reason} for entry in left_out],
+            code_s=float(parameters.get("wall_time_seconds", 0.0)),
+        )
+
+
+def _theory(name: LabellerName, settings: LabelSettings, pseudos: Mapping[str, Any]) -> dict[str, Any]:
+    if name is LabellerName.REHEARSAL:
+        return rehearsal_theory()
+    return pw_theory(settings, {kind: _checksum(pseudo) for kind, pseudo in pseudos.items()})
+
+
+def _checksum(pseudo: orm.SinglefileData) -> str:
+    return hashlib.sha256(pseudo.get_content(mode="rb")).hexdigest()

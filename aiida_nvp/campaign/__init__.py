@@ -1,0 +1,1 @@
+"""The campaign file: one model, its checks and the plan derived from it. No AiiDA import."""

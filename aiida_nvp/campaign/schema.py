@@ -1,0 +1,252 @@
+"""The campaign file as one typed, frozen model. Units are in the names where they are not eV, angstrom, ps or K."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from ase.data import atomic_numbers
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from aiida_nvp.common.vocabulary import LabellerName, LabelMode
+from aiida_nvp.labelling.settings import LabelSettings
+
+Count = Annotated[int, Field(ge=1)]
+Steps = Annotated[int, Field(ge=1, le=100_000_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Temperature = Annotated[float, Field(gt=0, le=10_000, description="K")]
+ForceError = Annotated[float, Field(gt=0, le=50, description="eV/angstrom")]
+Timestep = Annotated[float, Field(ge=0.05, le=10, description="fs")]
+
+_DENSITY_RANGE_G_CM3 = (0.3, 25.0)
+_KG_M3_PER_G_CM3 = 1000.0
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CellSpec(_Strict):
+    """One glass composition packed into one size of cell.
+
+    :param oxides: formula to moles, in any common scale.
+    :param reduced: element to the fraction of its atoms that are one electron below their full oxidation state
+        (V4+ among V5+).
+    :param atoms: size of the cell; the number must fit the composition exactly.
+    :param density_g_cm3: mass density; the model of the structures room when absent.
+    :param rattle: standard deviation of random displacements in angstrom after packing.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    oxides: Annotated[dict[str, Positive], Field(min_length=1)]
+    reduced: dict[str, Share] = {}
+    atoms: Annotated[int, Field(ge=2, le=1_000_000)]
+    density_g_cm3: float | None = None
+    copies: Count = 1
+    rattle: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @field_validator("density_g_cm3")
+    @classmethod
+    def _plausible_density(cls, value: float | None) -> float | None:
+        low, high = _DENSITY_RANGE_G_CM3
+        if value is None or low <= value <= high:
+            return value
+        hint = f"; {value:g} kg/m3 would be {value / _KG_M3_PER_G_CM3:g}" if value > high else ""
+        raise ValueError(f"a density in g/cm3 lies between {low} and {high}, got {value:g}{hint}")
+
+
+class LabellerSpec(_Strict):
+    """Who makes the labels and how.
+
+    :param kind: ``quantumespresso``, or ``rehearsal``, an analytic stand-in for trying a campaign out.
+    :param code: label of the code; what ``aiida-nvp setup`` registered when absent.
+    :param pseudos: label of an installed pseudopotential family.
+    :param in_flight: labels that run at once.
+    :param max_failed_share: a batch stops early above this share of failures.
+    """
+
+    kind: LabellerName
+    code: str | None = None
+    pseudos: str | None = None
+    in_flight: Annotated[int, Field(ge=1, le=100)] = 8
+    max_failed_share: Share = 0.2
+    max_wallclock_s: Count | None = None
+    settings: LabelSettings = LabelSettings()
+
+
+class SeedingSpec(_Strict):
+    """Where the first labels come from: the ionic steps of short runs of the labeller on the packed cells.
+
+    :param mode: relaxations, MD runs from rest towards ``md_temperature``, or the packed cells alone.
+    """
+
+    mode: LabelMode = LabelMode.RELAX
+    relax_steps: Annotated[int, Field(ge=1, le=1000)] = 10
+    md_steps: Annotated[int, Field(ge=2, le=1000)] = 12
+    md_temperature: Temperature = 1200.0
+
+    @property
+    def labels_per_cell(self) -> int:
+        """Labels that one cell gives at most."""
+        return {LabelMode.RELAX: self.relax_steps, LabelMode.MD: self.md_steps}.get(self.mode, 1)
+
+
+class MdStage(_Strict):
+    """One leg of a temperature schedule; the temperature runs linearly between its ends."""
+
+    name: str = ""
+    steps: Steps
+    temperature_from: Temperature
+    temperature_to: Temperature
+
+
+class ExplorationSpec(_Strict):
+    """Exploratory MD on one member, watched by the committee every ``stride`` steps.
+
+    :param cells: packed anew each cycle as starting points; the cells of the campaign when absent.
+    :param schedules: replica r follows schedule r modulo their number.
+    :param min_distance_scale: atoms closer than this times the sum of their covalent radii end a replica.
+    """
+
+    cells: tuple[CellSpec, ...] = ()
+    schedules: Annotated[tuple[Annotated[tuple[MdStage, ...], Field(min_length=1)], ...], Field(min_length=1)]
+    replicas: Count = 16
+    timestep_fs: Timestep = 1.0
+    friction_per_fs: Positive = 0.02
+    stride: Count = 20
+    max_temperature: Temperature = 6000.0
+    min_distance_scale: Annotated[float, Field(gt=0, lt=1)] = 0.6
+
+
+class SelectionSpec(_Strict):
+    """How a batch of labels is drawn from the candidates."""
+
+    labels_per_cycle: Annotated[int, Field(ge=1, le=10_000, description="label budget of one cycle")] = 32
+    random_share: Share = 0.15
+    keep_most_uncertain: Annotated[float, Field(gt=0, le=1)] = 0.5
+    max_per_replica: Count = 4
+
+
+class UncertaintySpec(_Strict):
+    """The user's accuracy goal; thresholds follow from it once the committee is calibrated.
+
+    :param target_force_error: eV/angstrom, root mean square per component.
+    :param lower_raw: with ``upper_raw`` and ``break_raw``, eV/angstrom of raw committee deviation: used before the
+        first calibration only.
+    """
+
+    target_force_error: ForceError = 0.12
+    lower_raw: ForceError = 0.15
+    upper_raw: ForceError = 0.7
+    break_raw: ForceError = 1.5
+
+    @model_validator(mode="after")
+    def _rising(self) -> UncertaintySpec:
+        if not self.lower_raw < self.upper_raw <= self.break_raw:
+            raise ValueError("thresholds must rise: lower_raw < upper_raw <= break_raw")
+        return self
+
+
+class StopSpec(_Strict):
+    """When a campaign ends.
+
+    :param max_cycles: budget of cycles.
+    :param max_labels: budget of labelled frames, seeds included; a cycle that begins within it is labelled whole.
+    :param uncertain_share: share of fresh, unbiased frames that may still be uncertain in a converged campaign.
+    """
+
+    max_cycles: Count = 10
+    max_labels: Count = 1000
+    uncertain_share: Share = 0.02
+
+
+class ProductionSpec(_Strict):
+    """The run that the potential was made for."""
+
+    cell: CellSpec
+    schedule: Annotated[tuple[MdStage, ...], Field(min_length=1)]
+    relax_steps: Annotated[int, Field(ge=0)] = 100
+    timestep_fs: Timestep = 1.0
+    friction_per_fs: Positive = 0.01
+    dump_every: Count = 10
+    committee_every: Count = 25
+    max_temperature: Temperature = 8000.0
+
+
+class AnalysisSpec(_Strict):
+    """What is measured on the production run; stages named here are analysed each for itself.
+
+    :param stages: names of stages of the production schedule; all named ones when absent.
+    :param pairs: ``centre-ligand`` to the longest bond that counts.
+    :param mobile: the species whose diffusion and percolation are measured.
+    :param bin_width: of the radial distribution, angstrom.
+    """
+
+    stages: tuple[str, ...] = ()
+    pairs: dict[str, Positive] = {}
+    mobile: str | None = None
+    bin_width: Positive = 0.05
+
+    @field_validator("pairs")
+    @classmethod
+    def _pairs_of_elements(cls, pairs: dict[str, float]) -> dict[str, float]:
+        for pair in pairs:
+            first, _, second = pair.partition("-")
+            if first not in atomic_numbers or second not in atomic_numbers:
+                raise ValueError(f"`{pair}` is no pair of elements; write it as `P-O: 2.2`")
+        return pairs
+
+
+class ComputeSpec(_Strict):
+    """Where worker programs run.
+
+    :param worker: label of the worker code; what ``aiida-nvp setup`` registered when absent.
+    :param processes: processes of one exploration job.
+    """
+
+    worker: str | None = None
+    processes: Annotated[int, Field(ge=1, le=256)] = 1
+    max_wallclock_s: Count | None = None
+
+
+class Campaign(_Strict):
+    """One campaign: from compositions to answers.
+
+    :param name: of the campaign and, with ``nvp/`` before it, of the group that holds its results.
+    :param seed: the one seed that all others follow from.
+    :param potential: folder with a ``potential.yaml``, or the name of one in ``potentials``.
+    :param training: training settings that differ from those of the potential, by name.
+    :param cells: what the campaign begins with.
+    :param production: none when absent.
+    """
+
+    version: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    title: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    potential: str
+    training: dict[str, float] = {}
+    cells: Annotated[tuple[CellSpec, ...], Field(min_length=1)]
+    labeller: LabellerSpec
+    seeding: SeedingSpec = SeedingSpec()
+    uncertainty: UncertaintySpec = UncertaintySpec()
+    exploration: ExplorationSpec
+    selection: SelectionSpec = SelectionSpec()
+    stop: StopSpec = StopSpec()
+    production: ProductionSpec | None = None
+    analysis: AnalysisSpec = AnalysisSpec()
+    compute: ComputeSpec = ComputeSpec()
+
+    @model_validator(mode="after")
+    def _stages_exist(self) -> Campaign:
+        if self.production is None:
+            return self
+        known = {stage.name for stage in self.production.schedule if stage.name}
+        missing = [name for name in self.analysis.stages if name not in known]
+        if missing:
+            raise ValueError(f"analysis.stages names {missing}, but production.schedule has {sorted(known)}")
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,1 @@
+"""Shared vocabulary, units and the frame: pure code that every other room may import."""

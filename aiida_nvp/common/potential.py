@@ -1,0 +1,103 @@
+"""What a potential is, before any training: one typed, frozen definition that everything else is derived from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from ase.data import atomic_numbers
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from aiida_nvp.common.errors import InputError
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AllegroSettings(_Frozen):
+    """Architecture of one Allegro model (Musaelian et al., doi:10.1038/s41467-023-36329-y)."""
+
+    l_max: Annotated[int, Field(ge=0, le=3)] = 1
+    num_layers: Count = 1
+    num_scalar_features: Count = 32
+    num_tensor_features: Count = 16
+    mlp_width: Count = 32
+    readout_width: Count = 16
+    num_bessels: Count = 8
+    zbl: bool = True
+
+
+class TrainingSettings(_Frozen):
+    """How one member is trained; learning rates are Adam's, weights those of nequip's loss."""
+
+    epochs: Count = 200
+    warm_epochs: Count = 80
+    batch_size: Count = 4
+    learning_rate: Positive = 0.005
+    warm_learning_rate: Positive = 0.002
+    energy_weight: Annotated[float, Field(ge=0)] = 1.0
+    forces_weight: Positive = 1.0
+    stress_weight: Annotated[float, Field(ge=0)] = 0.0
+    ema_decay: Share = 0.99
+    validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+
+
+class CommitteeSettings(_Frozen):
+    """Members differ by seed and by the share of the frames that each sees."""
+
+    members: Annotated[int, Field(ge=2)] = 4
+    bag_fraction: Annotated[float, Field(gt=0, le=1)] = 0.9
+
+
+class PotentialDefinition(_Frozen):
+    """One ``potential.yaml``.
+
+    :param species: chemical symbols in the order that every engine uses (nequip types, LAMMPS, Quantum ESPRESSO).
+    :param cutoff: angstrom.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    description: str
+    species: tuple[str, ...]
+    cutoff: Annotated[float, Field(gt=1.0, le=12.0)]
+    allegro: AllegroSettings = AllegroSettings()
+    training: TrainingSettings = TrainingSettings()
+    committee: CommitteeSettings = CommitteeSettings()
+
+    @field_validator("species")
+    @classmethod
+    def _known_and_distinct(cls, species: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [symbol for symbol in species if symbol not in atomic_numbers or symbol == "X"]
+        if unknown:
+            raise ValueError(f"not chemical symbols: {', '.join(unknown)}")
+        if not species or len(set(species)) != len(species):
+            raise ValueError("species must be given, each once")
+        return species
+
+    def plain(self) -> dict[str, Any]:
+        """Return JSON-ready values, the form in which the definition travels through AiiDA and into jobs."""
+        return self.model_dump(mode="json")
+
+
+def load_potential(path: str | Path) -> PotentialDefinition:
+    """Read ``potential.yaml``, or the folder that holds it.
+
+    :raises InputError: if the file is missing, not YAML, or does not fit the definition.
+    """
+    file = Path(path)
+    file = file / "potential.yaml" if file.is_dir() else file
+    try:
+        return PotentialDefinition.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"no potential definition at {file}: {error.strerror}.") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} is not YAML: {error}.") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        raise InputError(f"{file}: {faults}.") from error

@@ -1,0 +1,76 @@
+"""The words that cross a room's border, typed once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class LabellerName(StrEnum):
+    """Who makes the labels; ``rehearsal`` is an analytic stand-in and is called so wherever it shows."""
+
+    QUANTUM_ESPRESSO = "quantumespresso"
+    REHEARSAL = "rehearsal"
+
+
+class LabelMode(StrEnum):
+    """One label a structure, or every ionic step of a short relaxation or of a short MD run."""
+
+    SINGLE_POINT = "single_point"
+    RELAX = "relax"
+    MD = "md"
+
+    @property
+    def origin_kind(self) -> str | None:
+        """What the steps of one calculation are called in the data set; None where there is one step only."""
+        return {LabelMode.RELAX: "relaxation", LabelMode.MD: "labeller MD"}.get(self)
+
+
+class LabelStatus(StrEnum):
+    """The fate of one frame that was sent to the labeller."""
+
+    CONVERGED = "converged"
+    RETRIED = "retried"
+    REJECTED = "rejected"
+
+
+class Stream(StrEnum):
+    """How an exploration frame was met: at a fixed stride whatever its score, or just before its replica broke."""
+
+    STRIDE = "stride"
+    BREAK = "break"
+
+
+class StopReason(StrEnum):
+    """Why a replica ended."""
+
+    COMPLETED = "completed"
+    UNCERTAINTY = "uncertainty above the break threshold"
+    SHORT_DISTANCE = "atoms too close"
+    TEMPERATURE = "temperature out of bounds"
+    NOT_A_NUMBER = "not a number"
+    WALLTIME = "walltime"
+
+
+class SelectionReason(StrEnum):
+    """Why a candidate was taken or left."""
+
+    UNCERTAIN = "accepted: uncertain and unlike the rest"
+    RANDOM = "accepted: random share"
+    TOO_CLOSE = "rejected: atoms too close"
+    DUPLICATE = "rejected: duplicate"
+    BELOW = "rejected: below the lower threshold"
+    ABOVE = "rejected: above the upper threshold"
+    NOT_FINITE = "rejected: score is not a number"
+    LESS_UNCERTAIN = "rejected: in the less uncertain half"
+    QUOTA = "rejected: enough from the same replica"
+    BUDGET = "rejected: budget used"
+
+
+class Verdict(StrEnum):
+    """How a campaign stands after a cycle. All but ``CONTINUE`` are normal finishes."""
+
+    CONTINUE = "continue"
+    CONVERGED = "converged"
+    NO_CANDIDATES = "no candidate left"
+    CYCLES_USED = "cycles used"
+    LABELS_USED = "label budget used"

@@ -1,0 +1,1 @@
+"""Stop criteria: evidence in, verdict with reasons out. Pure code."""

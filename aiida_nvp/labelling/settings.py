@@ -1,0 +1,82 @@
+"""How a label is made: one typed, frozen set of choices that travels through AiiDA as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from aiida_nvp.common.errors import InputError
+from aiida_nvp.common.vocabulary import LabelMode
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+Mesh = tuple[Count, Count, Count]
+
+
+class LabelSettings(BaseModel):
+    """Choices behind every label of one batch; energies in Ry as pw.x takes them.
+
+    :param mode: one label a structure, or one for every ionic step of a short relaxation or MD run.
+    :param relax_steps: largest number of ionic steps; reaching it is the normal end, not a failure.
+    :param md_steps: steps of an MD run; the atoms start at rest and are driven by a velocity-rescaling thermostat
+        (Bussi et al., doi:10.1063/1.2408420) to ``md_temperature``.
+    :param kpoints: ``gamma`` for the real wave functions of the Gamma point, or a mesh.
+    :param starting_magnetization: per species between -1 and 1, never 0: a cell with an odd number of electrons that
+        starts from zero does not converge. Cells that hold a species named here are spin polarised, others are not.
+    :param hubbard: not available yet; a data set of plain PBE and one with U must never look alike.
+    :param stress_converged: whether the cutoffs are high enough to trust the stress; where not, labels carry none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: LabelMode = LabelMode.SINGLE_POINT
+    relax_steps: Count = 14
+    md_steps: Annotated[int, Field(ge=2)] = 12
+    md_temperature: Positive = 1200.0
+    md_timestep_fs: Annotated[float, Field(gt=0, le=10)] = 2.9
+    functional: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+-]+$")] = "PBE"
+    cutoff_wfc_ry: Positive = 45.0
+    cutoff_rho_ry: Positive = 360.0
+    kpoints: Literal["gamma"] | Mesh = "gamma"
+    smearing: Literal["gaussian", "marzari-vanderbilt", "methfessel-paxton", "fermi-dirac"] = "gaussian"
+    degauss_ry: Positive = 0.01
+    mixing_beta: Annotated[float, Field(gt=0, le=1)] = 0.3
+    mixing_ndim: Annotated[int, Field(ge=2, le=30)] = 12
+    electron_maxstep: Count = 100
+    conv_thr_per_atom_ry: Positive = 1e-7
+    starting_magnetization: dict[str, Annotated[float, Field(ge=-1, le=1)]] = {"V": 0.3}
+    hubbard: None = None
+    dispersion: Literal["grimme-d2", "grimme-d3"] | None = None
+    stress_converged: bool = False
+
+    @field_validator("starting_magnetization")
+    @classmethod
+    def _never_zero(cls, value: dict[str, float]) -> dict[str, float]:
+        zero = [symbol for symbol, start in value.items() if start == 0]
+        if zero:
+            raise ValueError(f"{', '.join(zero)} starts at 0: leave the species out or give it a moment such as 0.3")
+        return value
+
+    @model_validator(mode="after")
+    def _density_cutoff_covers_the_waves(self) -> LabelSettings:
+        if self.cutoff_rho_ry < 4 * self.cutoff_wfc_ry:
+            raise ValueError("cutoff_rho_ry must be at least four times cutoff_wfc_ry")
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return self.model_dump(mode="json")
+
+
+def read_settings(values: Mapping[str, Any]) -> LabelSettings:
+    """Check plain values and return the settings.
+
+    :raises InputError: naming every value that does not fit.
+    """
+    try:
+        return LabelSettings.model_validate(values)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
+        raise InputError(f"label settings: {faults}.") from error

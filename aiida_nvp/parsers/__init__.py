@@ -1,0 +1,1 @@
+"""One parser a CalcJob; parsers return exit codes and never raise."""

@@ -1,0 +1,1 @@
+"""Profile, engines, pseudopotentials and codes: what `aiida-nvp setup` makes and `doctor` checks."""

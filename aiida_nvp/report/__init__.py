@@ -1,0 +1,1 @@
+"""Reads the provenance graph and writes one self-contained page."""

@@ -1,0 +1,163 @@
+"""The page in sentences and key numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiida_nvp.common.vocabulary import LabellerName, LabelStatus
+from aiida_nvp.common.vocabulary import Verdict as VerdictWord
+from aiida_nvp.report.model import Campaign, Cycle, Values
+from aiida_nvp.report.style import conventions
+
+PASS, ATTENTION, PLAIN = "pass", "attention", "plain"
+
+VERDICTS = {
+    VerdictWord.CONTINUE: "The evidence asks for more cycles.",
+    VerdictWord.CONVERGED: "Converged: every stop criterion is met.",
+    VerdictWord.NO_CANDIDATES: "Nothing left to label: no explored frame fell between the thresholds.",
+    VerdictWord.CYCLES_USED: "The planned number of cycles is used up. A normal finish, not a proof of convergence.",
+    VerdictWord.LABELS_USED: "The label budget is used up. A normal finish, not a proof of convergence.",
+}
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """One tile at the top of the page; ``status`` is ``pass``, ``attention`` or ``plain``."""
+
+    name: str
+    value: str
+    note: str
+    status: str = PLAIN
+
+
+def key_numbers(campaign: Campaign) -> tuple[KeyNumber, ...]:
+    """Return the numbers a reader looks for first, as far as the campaign has them."""
+    made = (_labels(campaign), _force_error(campaign), *_production(campaign))
+    return tuple(number for number in made if number is not None)
+
+
+def verdict_sentence(campaign: Campaign) -> str:
+    """Return the verdict of the last cycle in words."""
+    last = next((cycle.verdict for cycle in reversed(campaign.cycles) if cycle.verdict), None)
+    if last is None:
+        return "No cycle has been assessed so far."
+    known = {word.value: sentence for word, sentence in VERDICTS.items()}
+    return known.get(last.verdict, last.sentence or last.verdict)
+
+
+def state_sentence(campaign: Campaign) -> str | None:
+    """Return what to know of a campaign that is not whole; None for one that finished well."""
+    process = campaign.process
+    done = sum(cycle.verdict is not None for cycle in campaign.cycles)
+    so_far = f"{done} cycle{'' if done == 1 else 's'} complete, {_count_labels(campaign)} labels."
+    if process.ok:
+        return None
+    if not process.ended:
+        return f"This campaign is still running; the page shows what exists so far: {so_far}"
+    if process.state == "finished":
+        said = (process.exit_message or "").rstrip(".")
+        return (
+            f"This campaign stopped with exit code {process.exit_status}: {said}. What was finished is kept: {so_far}"
+        )
+    return f"This campaign was {process.state} before its end. What was finished is kept: {so_far}"
+
+
+def is_rehearsal(campaign: Campaign) -> bool:
+    """Return whether the labels are the stand-in's."""
+    return campaign.labeller == LabellerName.REHEARSAL
+
+
+def failed_rows(campaign: Campaign) -> list[dict[str, Any]]:
+    """Return the triage rows of frames that were retried or rejected, or that lost some of their steps."""
+    return [
+        {"batch": name, **row}
+        for name, batch in campaign.batches
+        for row in batch.triage
+        if row.get("status") != LabelStatus.CONVERGED or row.get("left_out")
+    ]
+
+
+def level_of_theory(campaign: Campaign) -> Values:
+    """Return how the labels were computed."""
+    return next((batch.level_of_theory for _, batch in campaign.batches if batch.level_of_theory), {})
+
+
+def calibrated_cycles(campaign: Campaign) -> list[Cycle]:
+    """Return the cycles that have a calibration."""
+    return [cycle for cycle in campaign.cycles if cycle.calibration]
+
+
+def last_calibration(campaign: Campaign) -> Values:
+    """Return the calibration in force at the end; empty before the first."""
+    found = calibrated_cycles(campaign)
+    return found[-1].calibration if found else {}
+
+
+def compositions(campaign: Campaign) -> dict[str, int]:
+    """Return the number of labelled frames by formula; of the unlabelled cells before there are labels."""
+    source = campaign.dataset or campaign.seeds
+    return dict(source.compositions) if source is not None else {}
+
+
+def within(value: float, limits: Mapping[str, Any]) -> str:
+    """Return ``pass`` or ``attention``."""
+    inside = limits.get("low", float("-inf")) <= value <= limits.get("high", float("inf"))
+    return PASS if inside else ATTENTION
+
+
+def _count_labels(campaign: Campaign) -> int:
+    return len(campaign.dataset.frames) if campaign.dataset is not None else 0
+
+
+def _labels(campaign: Campaign) -> KeyNumber | None:
+    if campaign.dataset is None:
+        return None
+    rejected = sum(int(batch.counts.get(LabelStatus.REJECTED, 0)) for _, batch in campaign.batches)
+    seeds = campaign.seed_labels.dataset if campaign.seed_labels else None
+    first = f"{len(seeds.frames)} of them seeds; " if seeds is not None else ""
+    failed = "no structure failed" if not rejected else f"{rejected} structure{'s' if rejected > 1 else ''} failed"
+    return KeyNumber("Labels", str(_count_labels(campaign)), first + failed)
+
+
+def _force_error(campaign: Campaign) -> KeyNumber | None:
+    measured = calibrated_cycles(campaign)
+    if not measured:
+        return None
+    first, last, which = _tested(measured)
+    fell = len(measured) == 1 or last["force_rmse"] < first["force_rmse"]
+    inside = within(last["ratio"], conventions()["expected"]["force_error_ratio"])
+    value = f"{last['force_rmse']:.2f} eV/Å"
+    if len(measured) > 1:
+        value = f"{first['force_rmse']:.2f} → {value}"
+    note = f"on {which}, before their labels; {last['ratio']:.0%} of the force RMS of {last['force_rms']:.2f} eV/Å"
+    return KeyNumber("Force error, first → last cycle", value, note, inside if fell else ATTENTION)
+
+
+def _tested(measured: Sequence[Cycle]) -> tuple[Mapping[str, Any], Mapping[str, Any], str]:
+    """Return first and last errors on frames drawn at random; on all chosen ones where a cycle drew none at random."""
+    first, last = (cycle.calibration["prospective"] for cycle in (measured[0], measured[-1]))
+    if first["random"] and last["random"]:
+        return first["random"], last["random"], "new frames drawn at random"
+    return first, last, "new frames"
+
+
+def _production(campaign: Campaign) -> list[KeyNumber]:
+    expected = conventions()["expected"]
+    found: list[KeyNumber] = []
+    shortest = campaign.production.results.get("shortest_distance") if campaign.production else None
+    if shortest is not None:
+        limits = expected["shortest_distance"]
+        found.append(
+            KeyNumber("Shortest distance, production", f"{shortest:.2f} Å", limits["why"], within(shortest, limits))
+        )
+    stages = campaign.analysis.results.get("stages", ()) if campaign.analysis else ()
+    for pair, limits in expected["coordination"].items():
+        means = [stage["coordination"][pair]["mean"] for stage in stages if pair in stage.get("coordination", {})]
+        means = [mean for mean in means if mean is not None]
+        if means:
+            value = f"{means[0]:.2f}" if len(means) == 1 else " / ".join(f"{mean:.2f}" for mean in means)
+            worst = max((within(mean, limits) for mean in means), key=lambda status: status == ATTENTION)
+            found.append(KeyNumber(f"{pair} coordination", value, limits["why"], worst))
+    return found

@@ -1,0 +1,1 @@
+"""Compositions, packing, perturbation and crystals: where atoms come from. Pure code."""

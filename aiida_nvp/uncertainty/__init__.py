@@ -1,0 +1,1 @@
+"""Committee statistics, last-layer features and calibration. Pure code."""

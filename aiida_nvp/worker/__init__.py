@@ -1,0 +1,1 @@
+"""Programs that run inside jobs. No AiiDA import, so they run on a laptop as they are."""

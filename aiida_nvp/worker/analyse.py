@@ -1,0 +1,146 @@
+"""Stage ``analyse``: structure and transport of the stages of a trajectory.
+
+Reads ``trajectory.h5``. ``input.json``: ``stages`` [{index, name, temperature}], ``pairs`` {"P-O": longest bond},
+``mobile`` species, and optionally ``bin_width``, ``forbidden_distance`` and ``structure_frames``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_nvp import __version__
+from aiida_nvp.analysis.percolation import percolation
+from aiida_nvp.analysis.structure.coordination import Distribution, bonding, species_of_pair
+from aiida_nvp.analysis.structure.rdf import Rdf, radial_distribution
+from aiida_nvp.analysis.transport.msd import diffusion, frame_interval, mean_square_displacement
+from aiida_nvp.common.errors import InputError
+from aiida_nvp.common.trajectory import Trajectory, read_trajectory
+from aiida_nvp.worker.job import Job
+from aiida_nvp.worker.settings import TRAJECTORY_FILE, AnalyseSettings
+
+UNITS = {
+    "r": "angstrom",
+    "g": "1",
+    "distance": "angstrom",
+    "cutoff": "angstrom",
+    "lag": "ps",
+    "time": "ps",
+    "msd": "angstrom^2",
+    "diffusivity": "m^2/s",
+    "temperature": "K",
+    "density_ratio": "1 (local density over mean density)",
+}
+
+Arrays = dict[str, NDArray[np.float64]]
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Analyse each stage, write the curves to ``arrays.npz`` and return the numbers.
+
+    :raises InputError: on a damaged trajectory, an unknown species, a stage that is not there or is too short.
+    """
+    settings = AnalyseSettings.read(job.inputs)
+    trajectory = read_trajectory(job.path(TRAJECTORY_FILE))
+    for pair in settings.pairs:
+        species_of_pair(pair, trajectory.numbers)
+    arrays: Arrays = {}
+    stages = []
+    for stage in settings.stages:
+        stages.append(_stage(trajectory, stage, settings, arrays))
+        job.progress(stage=stage["index"])
+    job.write_arrays(arrays)
+    return _object(
+        {
+            "stages": stages,
+            "units": UNITS,
+            "conventions": {
+                "errors": "standard errors: blocks of frames for structure, groups of ions for displacements",
+                "pairs": "centre-ligand; g(r) names the heavier species first",
+                "msd": "all time origins, motion of the centre of mass removed",
+            },
+            "version": __version__,
+        }
+    )
+
+
+def _stage(
+    trajectory: Trajectory, stage: Mapping[str, Any], settings: AnalyseSettings, arrays: Arrays
+) -> dict[str, Any]:
+    index = int(stage["index"])
+    frames = trajectory.at_stage(index)
+    try:
+        interval = frame_interval(frames)
+    except InputError as error:
+        raise InputError(f"stage {index}: {error}") from error
+    sample = frames.select(np.unique(np.linspace(0, len(frames) - 1, settings.structure_frames).astype(np.int64)))
+    prefix = f"stage_{index}_"
+    bonds = bonding(sample, settings.pairs, settings.forbidden_distance)
+    return {
+        **stage,
+        "n_frames": len(frames),
+        "interval_ps": interval,
+        "rdf": _rdf(radial_distribution(sample, settings.bin_width), arrays, prefix),
+        "coordination": {
+            pair: {"cutoff": settings.pairs[pair], **_counts(counts)} for pair, counts in bonds.coordination.items()
+        },
+        "bridging": {pair: _counts(counts) for pair, counts in bonds.bridging.items()},
+        "shortest_distance": bonds.shortest,
+        "short_pairs": {
+            "limit": settings.forbidden_distance,
+            "mean": bonds.short_pairs[0],
+            "error": bonds.short_pairs[1],
+        },
+        "msd": _displacements(frames, arrays, prefix),
+        "percolation": {"species": settings.mobile, **asdict(percolation(frames, settings.mobile))},
+    }
+
+
+def _rdf(rdf: Rdf, arrays: Arrays, prefix: str) -> dict[str, Any]:
+    arrays[f"{prefix}r"] = rdf.r
+    summary: dict[str, Any] = {"r_max": rdf.r_max, "highest_peak": {}}
+    for name, partial in rdf.partials.items():
+        # AiiDA accepts letters, digits and underscores in the name of an array.
+        key = name.replace("-", "_")
+        arrays[f"{prefix}g_{key}"] = partial.g
+        arrays[f"{prefix}g_error_{key}"] = partial.error
+        peak = int(np.argmax(partial.g))
+        summary["highest_peak"][name] = {"r": rdf.r[peak], "g": partial.g[peak], "error": partial.error[peak]}
+    return summary
+
+
+def _counts(counts: Distribution) -> dict[str, Any]:
+    shares = {str(n): {"share": share, "error": error} for n, (share, error) in counts.shares.items()}
+    return {"mean": counts.mean, "error": counts.error, "shares": shares}
+
+
+def _displacements(frames: Trajectory, arrays: Arrays, prefix: str) -> dict[str, Any]:
+    summary = {}
+    for species in sorted(set(frames.symbols)):
+        msd = mean_square_displacement(frames, species)
+        arrays[f"{prefix}lag_ps"] = msd.lag_ps
+        arrays[f"{prefix}msd_{species}"] = msd.total
+        arrays[f"{prefix}msd_error_{species}"] = msd.error
+        arrays[f"{prefix}msd_axes_{species}"] = msd.axes
+        summary[species] = asdict(diffusion(msd))
+    return summary
+
+
+def _object(values: Mapping[str, object]) -> dict[str, Any]:
+    return {key: _plain(item) for key, item in values.items()}
+
+
+def _plain(value: object) -> object:
+    """Return JSON values: numpy scalars become numbers, what is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return _object(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

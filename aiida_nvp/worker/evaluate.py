@@ -1,0 +1,66 @@
+"""Stage ``evaluate``: what every member says about given frames.
+
+Input: ``frames.npz``, ``member_*.nequip.zip`` and the key ``members`` in ``input.json``. Output: ``arrays.npz`` with
+``energy`` (M, F) eV, ``forces`` (M, N, 3) eV/angstrom, ``offsets``, ``numbers`` and (F, d) ``features`` pooled over the
+atoms of a frame; ``output.json``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from aiida_nvp.common.frameset import FrameSet
+from aiida_nvp.uncertainty.calibration import Residuals, errors_by_species, force_errors
+from aiida_nvp.uncertainty.committee import Committee, Prediction
+from aiida_nvp.uncertainty.last_layer import pool_features
+from aiida_nvp.uncertainty.spread import FEWEST_MEMBERS, vector_std
+from aiida_nvp.worker.job import FRAMES_FILE, Job, member_file
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Run the stage; labelled frames are also compared with their labels.
+
+    :raises InputError: if the potential does not know a species or a package is damaged.
+    """
+    started = time.monotonic()
+    frames = FrameSet.load(job.path(FRAMES_FILE))
+    committee = Committee.load([job.path(member_file(index)) for index in range(int(job.inputs["members"]))])
+    prediction = committee.predict(frames)
+    job.write_arrays(
+        {
+            "energy": prediction.energy,
+            "forces": prediction.forces,
+            "offsets": frames.offsets,
+            "numbers": frames.numbers,
+            "features": pool_features(frames, committee.features(frames), committee.species),
+        }
+    )
+    return {
+        **summary(frames, prediction),
+        "n_frames": len(frames),
+        "n_atoms": len(frames.numbers),
+        "members": len(committee),
+        "wall_s": round(time.monotonic() - started, 2),
+    }
+
+
+def summary(frames: FrameSet, prediction: Prediction) -> dict[str, Any]:
+    """Return how many frames have no finite prediction, the mean spread, and with labels the errors of the mean."""
+    finite = np.isfinite(prediction.energy).all(axis=0)
+    atoms = np.repeat(finite, np.diff(frames.offsets))
+    result: dict[str, Any] = {"not_finite": int((~finite).sum())}
+    if not finite.any():
+        return result
+    known = prediction.forces[:, atoms]
+    sigma = vector_std(known) if len(known) >= FEWEST_MEMBERS else np.zeros(known.shape[1])
+    result["mean_spread"] = float(sigma.mean())
+    if frames.energy is None or frames.forces is None:
+        return result
+    frame = np.repeat(np.arange(len(frames)), np.diff(frames.offsets))[atoms]
+    residuals = Residuals(frames.numbers[atoms], frame, sigma, known.mean(axis=0), frames.forces[atoms])
+    per_atom = (prediction.energy.mean(axis=0) - frames.energy)[finite] / np.diff(frames.offsets)[finite]
+    errors = {"energy_rmse_per_atom": float(np.sqrt(np.mean(np.square(per_atom)))), **force_errors(residuals)}
+    return {**result, "errors": {**errors, "by_species": errors_by_species(residuals)}}

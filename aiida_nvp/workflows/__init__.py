@@ -1,0 +1,1 @@
+"""AiiDA WorkChains whose outlines read like the stage table."""

@@ -1,0 +1,365 @@
+"""The loop: label, train, explore, select, predict, label, calibrate, assess, until the evidence says stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.common import AttributeDict
+from aiida.engine import ExitCode, PortNamespace, ProcessBuilder, ProcessSpec, ToContext, if_, while_
+from aiida.engine.processes.functions import ProcessFunctionType
+
+from aiida_nvp.calculations.assess import assess
+from aiida_nvp.calculations.calibrate import calibrate
+from aiida_nvp.calculations.energy_shifts import energy_shifts
+from aiida_nvp.calculations.evaluate import EvaluateCalculation
+from aiida_nvp.calculations.explore import ExploreCalculation
+from aiida_nvp.calculations.generate import generate
+from aiida_nvp.calculations.merge import merge
+from aiida_nvp.calculations.select import select
+from aiida_nvp.common.seeds import derive_seed
+from aiida_nvp.common.vocabulary import Verdict
+from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.potential import PotentialData
+from aiida_nvp.workflows.label import LabelWorkChain
+from aiida_nvp.workflows.loop_inputs import refuse
+from aiida_nvp.workflows.second_try import SecondTry
+from aiida_nvp.workflows.train import TrainWorkChain
+
+_SMALLEST_COMMITTEE = 2
+
+FINAL = "final"
+"""Name of the round of training that follows the last cycle."""
+
+
+class ActiveLearningWorkChain(SecondTry):
+    """Train a committee on labels that the committee itself asked for.
+
+    Every child carries a link label (``cycle_0_train_2``, ``cycle_0_select`` ...): reports and queries find it by that.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare ports, outline and exit codes."""
+        super().define(spec)
+        as_node = {"serializer": orm.to_aiida_type}
+        spec.input("frames", valid_type=DatasetData, required=False, help="Unlabelled cells to begin with.")
+        spec.input("dataset", valid_type=DatasetData, required=False, help="Labelled frames to begin with.")
+        spec.input("definition", valid_type=orm.Dict, help="Potential definition.", **as_node)
+        spec.input("seed", valid_type=orm.Int, help="The one seed that all others follow from.", **as_node)
+        spec.input("exploration", valid_type=orm.Dict, help="Parameters of the exploration.", **as_node)
+        spec.input("exploration_cells", valid_type=orm.Dict, required=False, help="Packed anew each cycle.", **as_node)
+        spec.input("selection", valid_type=orm.Dict, help="Parameters of the selection.", **as_node)
+        spec.input("calibration", valid_type=orm.Dict, help="Parameters of the calibration.", **as_node)
+        spec.input("stop", valid_type=orm.Dict, help="Stop criteria and budgets.", **as_node)
+        spec.input("seed_settings", valid_type=orm.Dict, required=False, help="Label settings of the seeds.", **as_node)
+        spec.input("worker", valid_type=orm.AbstractCode, help="Code of the worker programs.")
+        spec.input("worker_options", valid_type=orm.Dict, required=False, help="Job options of workers.", **as_node)
+        spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("frames",))
+        spec.inputs.validator = _validate_inputs
+        spec.output("dataset", valid_type=DatasetData, help="All labelled frames.")
+        spec.output("verdict", valid_type=orm.Dict, help="Why the loop ended.")
+        spec.output_namespace("committee", dynamic=True, valid_type=PotentialData, help="The last members.")
+        spec.outline(
+            cls.setup,
+            cls.validate,
+            if_(cls.should_label_seeds)(cls.run_seed_labels, cls.inspect_seed_labels),
+            cls.run_energy_shifts,
+            while_(cls.should_run_cycle)(
+                cls.run_training,
+                cls.inspect_training,
+                if_(cls.should_pack_starts)(cls.run_starts),
+                cls.run_exploration,
+                cls.run_again,
+                cls.inspect_exploration,
+                cls.run_selection,
+                if_(cls.has_chosen)(
+                    cls.run_prediction,
+                    cls.run_again,
+                    cls.inspect_prediction,
+                    cls.run_labels,
+                    cls.inspect_labels,
+                    cls.run_calibration,
+                ),
+                cls.run_assessment,
+                cls.next_cycle,
+            ),
+            if_(cls.should_train_final)(cls.run_training, cls.inspect_training),
+            cls.run_review,
+            cls.run_again,
+            cls.inspect_review,
+            cls.results,
+        )
+        spec.exit_code(201, "ERROR_INPUT_REFUSED", message="The loop cannot start: {message}")
+        spec.exit_code(401, "ERROR_SEED_LABELS_FAILED", message="The seed labels failed: {message}")
+        spec.exit_code(402, "ERROR_TRAINING_FAILED", message="Training failed: {message}")
+        spec.exit_code(403, "ERROR_EXPLORATION_FAILED", message="The exploration failed: {message}")
+        spec.exit_code(404, "ERROR_EVALUATION_FAILED", message="The evaluation of the committee failed: {message}")
+        spec.exit_code(405, "ERROR_LABELS_FAILED", message="Labelling failed; finished labels are kept: {message}")
+        spec.exit_code(406, "ERROR_CALCULATION_FAILED", message="A step of the loop refused its input: {message}")
+
+    def setup(self) -> None:
+        """Begin with what was given."""
+        self.ctx.cycle = 0
+        self.ctx.round = "cycle_0"
+        self.ctx.members = []
+        self.ctx.dataset = self.inputs.get("dataset")
+        self.ctx.start_frames = self.inputs.get("frames", self.ctx.dataset)
+        self.ctx.calibration = None
+        self.ctx.history = {}
+        self.ctx.verdict = None
+
+    def validate(self) -> ExitCode | None:
+        """Refuse now what would otherwise fail after the first labels have been paid for."""
+        refusal = refuse(self.inputs)
+        return self.exit_codes.ERROR_INPUT_REFUSED.format(message=refusal) if refusal else None
+
+    # Seeds
+
+    def should_label_seeds(self) -> bool:
+        """Label the given cells, if any were given."""
+        return "frames" in self.inputs
+
+    def run_seed_labels(self) -> ToContext:
+        """Label the cells that begin the campaign."""
+        settings = self.inputs.get("seed_settings", self.inputs.label.settings)
+        return ToContext(labels=self._submit_labels(self.inputs.frames, settings, "seed_label"))
+
+    def inspect_seed_labels(self) -> ExitCode | None:
+        """Take over the seeds, or end with what there is."""
+        return self._take_labels("seed_label", self.exit_codes.ERROR_SEED_LABELS_FAILED)
+
+    def run_energy_shifts(self) -> ExitCode | None:
+        """Fix the energy zero of each species for the whole campaign."""
+        inputs = {"dataset": self.ctx.dataset, "definition": self.inputs.definition}
+        return self._calculate("shifts", energy_shifts, inputs, "energy_shifts")
+
+    # One cycle
+
+    def should_run_cycle(self) -> bool:
+        """Go on while the verdict says so."""
+        return self.ctx.verdict is None or self.ctx.verdict["verdict"] == Verdict.CONTINUE
+
+    def run_training(self) -> ToContext:
+        """Train all members side by side, each from its predecessor where there is one."""
+        members = self.inputs.definition["committee"]["members"]
+        return ToContext(**{f"train_{m}": self._submit_training(m) for m in range(members)})
+
+    def inspect_training(self) -> ExitCode | None:
+        """Take over the committee."""
+        trained = [self.ctx[f"train_{m}"] for m in range(self.inputs.definition["committee"]["members"])]
+        failed = next((node for node in trained if not node.is_finished_ok), None)
+        if failed is not None:
+            return self._abort(self.exit_codes.ERROR_TRAINING_FAILED, failed)
+        self.ctx.members = [node.outputs.potential for node in trained]
+        return None
+
+    def should_pack_starts(self) -> bool:
+        """Start from fresh cells where the campaign asks for it."""
+        return "exploration_cells" in self.inputs
+
+    def run_starts(self) -> ExitCode | None:
+        """Pack the cells from which this cycle explores."""
+        seed = orm.Int(derive_seed(self.inputs.seed.value, "starts", self.ctx.cycle))
+        inputs = {"parameters": self.inputs.exploration_cells, "seed": seed}
+        return self._calculate("start_frames", generate, inputs, f"{self.ctx.round}_starts")
+
+    def run_exploration(self) -> ToContext:
+        """Explore with the new committee, and review it on what it was trained on."""
+        builder = ExploreCalculation.get_builder()
+        builder.frames = self.ctx.start_frames
+        builder.parameters = self.inputs.exploration
+        builder.seed = orm.Int(derive_seed(self.inputs.seed.value, "explore", self.ctx.cycle))
+        if self.ctx.calibration is not None:
+            builder.calibration = self.ctx.calibration
+        explore = self._submit_worker(builder, "explore")
+        return ToContext(explore=explore, review=self._submit_evaluation(self.ctx.dataset, "review"))
+
+    def inspect_exploration(self) -> ExitCode | None:
+        """Go on if both jobs delivered."""
+        if not self.ctx.explore.is_finished_ok:
+            return self._abort(self.exit_codes.ERROR_EXPLORATION_FAILED, self.ctx.explore)
+        if not self.ctx.review.is_finished_ok:
+            return self._abort(self.exit_codes.ERROR_EVALUATION_FAILED, self.ctx.review)
+        return None
+
+    def run_selection(self) -> ExitCode | None:
+        """Choose the frames that deserve a label."""
+        inputs: dict[str, Any] = {
+            "candidates": self.ctx.explore.outputs.candidates,
+            "predictions": self.ctx.explore.outputs.predictions,
+            "known": self.ctx.dataset,
+            "review": self.ctx.review.outputs.predictions,
+            "parameters": self.inputs.selection,
+            "seed": orm.Int(derive_seed(self.inputs.seed.value, "select", self.ctx.cycle)),
+        }
+        if self.ctx.calibration is not None:
+            inputs["calibration"] = self.ctx.calibration
+        failed = self._calculate("selected", select, inputs, f"{self.ctx.round}_select")
+        if failed is None:
+            self.ctx.chosen = self.ctx.selected["chosen"]
+            self.ctx.history[f"selection_{self.ctx.cycle}"] = self.ctx.selected["table"]
+            self.ctx.history[f"exploration_{self.ctx.cycle}"] = self.ctx.explore.outputs.results
+        return failed
+
+    def has_chosen(self) -> bool:
+        """Skip labelling when nothing was worth a label."""
+        return len(self.ctx.chosen) > 0
+
+    def run_prediction(self) -> ToContext:
+        """Let the committee commit itself before it can know the labels."""
+        return ToContext(predict=self._submit_evaluation(self.ctx.chosen, "predict"))
+
+    def inspect_prediction(self) -> ExitCode | None:
+        """Go on if the committee could be evaluated."""
+        if not self.ctx.predict.is_finished_ok:
+            return self._abort(self.exit_codes.ERROR_EVALUATION_FAILED, self.ctx.predict)
+        return None
+
+    def run_labels(self) -> ToContext:
+        """Label the chosen frames."""
+        label = f"{self.ctx.round}_label"
+        return ToContext(labels=self._submit_labels(self.ctx.chosen, self.inputs.label.settings, label))
+
+    def inspect_labels(self) -> ExitCode | None:
+        """Add the new labels to the data set, or end with what there is."""
+        return self._take_labels(f"{self.ctx.round}_label", self.exit_codes.ERROR_LABELS_FAILED)
+
+    def run_calibration(self) -> ExitCode | None:
+        """Compare what was predicted with what was found."""
+        inputs: dict[str, Any] = {
+            "predictions": self.ctx.predict.outputs.predictions,
+            "chosen": self.ctx.chosen,
+            "labels": self.ctx.labels.outputs.dataset,
+            "parameters": self.inputs.calibration,
+        }
+        if self.ctx.calibration is not None:
+            inputs["previous"] = self.ctx.calibration
+        failed = self._calculate("calibration", calibrate, inputs, f"{self.ctx.round}_calibrate")
+        if failed is None:
+            self.ctx.history[f"calibration_{self.ctx.cycle}"] = self.ctx.calibration
+        return failed
+
+    def run_assessment(self) -> ExitCode | None:
+        """Weigh the evidence of all cycles so far."""
+        inputs = {"parameters": self.inputs.stop, "dataset": self.ctx.dataset, **self.ctx.history}
+        failed = self._calculate("verdict", assess, inputs, f"{self.ctx.round}_assess")
+        if failed is None:
+            self.report(f"cycle {self.ctx.cycle}: {self.ctx.verdict['verdict']}, {len(self.ctx.dataset)} labels")
+        return failed
+
+    def next_cycle(self) -> None:
+        """Count the cycle and name the next round."""
+        self.ctx.trained_on = self.ctx.dataset if not self.has_chosen() else None
+        self.ctx.cycle += 1
+        self.ctx.round = f"cycle_{self.ctx.cycle}" if self.should_run_cycle() else FINAL
+
+    # After the loop
+
+    def should_train_final(self) -> bool:
+        """Train once more unless the last committee has seen every label already."""
+        return self.ctx.trained_on is None
+
+    def run_review(self) -> ToContext:
+        """Evaluate the final committee on all labels."""
+        return ToContext(review=self._submit_evaluation(self.ctx.dataset, "review"))
+
+    def inspect_review(self) -> ExitCode | None:
+        """Go on if the committee could be evaluated."""
+        if not self.ctx.review.is_finished_ok:
+            return self._abort(self.exit_codes.ERROR_EVALUATION_FAILED, self.ctx.review)
+        return None
+
+    def results(self) -> None:
+        """Hand over data set, committee and verdict."""
+        self.out("dataset", self.ctx.dataset)
+        self.out("verdict", self.ctx.verdict)
+        self.out("committee", self._committee())
+
+    # Helpers
+
+    def _calculate(
+        self, key: str, function: ProcessFunctionType, inputs: dict[str, Any], label: str
+    ) -> ExitCode | None:
+        """Run a calcfunction, keep what it made as ``ctx[key]``, and end the loop if it refused."""
+        made, node = function.run_get_node(**inputs, metadata={"call_link_label": label})
+        if not node.is_finished_ok:
+            return self._abort(self.exit_codes.ERROR_CALCULATION_FAILED, node)
+        self.ctx[key] = made
+        return None
+
+    def _committee(self) -> dict[str, PotentialData]:
+        return {f"member_{m}": potential for m, potential in enumerate(self.ctx.members)}
+
+    def _submit_labels(self, frames: DatasetData, settings: orm.Dict, label: str) -> orm.ProcessNode:
+        inputs = AttributeDict(self.exposed_inputs(LabelWorkChain, namespace="label"))
+        inputs.frames, inputs.settings = frames, settings
+        inputs.metadata = {"call_link_label": label}
+        node: orm.ProcessNode = self.submit(LabelWorkChain, **inputs)
+        return node
+
+    def _take_labels(self, label: str, error: ExitCode) -> ExitCode | None:
+        """Merge what was labelled, also when the batch ended in failure, so that no finished label is lost."""
+        labels = self.ctx.labels
+        if "dataset" in labels.outputs:
+            sets = {"labels": labels.outputs.dataset}
+            if self.ctx.dataset is not None:
+                sets["known"] = self.ctx.dataset
+            name = label.replace("_label", "_merge")
+            merged, node = merge.run_get_node(**sets, metadata={"call_link_label": name})
+            if not node.is_finished_ok:
+                return self._abort(error, node)
+            self.ctx.dataset = merged
+        if not labels.is_finished_ok:
+            return self._abort(error, labels)
+        return None
+
+    def _submit_training(self, member: int) -> orm.ProcessNode:
+        builder = TrainWorkChain.get_builder()
+        builder.train.frames = self.ctx.dataset
+        builder.train.definition = self.inputs.definition
+        builder.train.shifts = self.ctx.shifts
+        builder.train.seed = orm.Int(derive_seed(self.inputs.seed.value, "train", member))
+        builder.train.code = self.inputs.worker
+        if self.ctx.members:
+            builder.train.parent = self.ctx.members[member]
+        if "worker_options" in self.inputs:
+            builder.train.metadata.options = self.inputs.worker_options.get_dict()
+        builder.metadata.call_link_label = f"{self.ctx.round}_train_{member}"
+        node: orm.ProcessNode = self.submit(builder)
+        return node
+
+    def _submit_evaluation(self, frames: DatasetData, stage: str) -> orm.ProcessNode:
+        builder = EvaluateCalculation.get_builder()
+        builder.frames = frames
+        return self._submit_worker(builder, stage)
+
+    def _submit_worker(self, builder: ProcessBuilder, stage: str) -> orm.ProcessNode:
+        builder.code = self.inputs.worker
+        builder.committee = self._committee()
+        if "worker_options" in self.inputs:
+            builder.metadata.options = self.inputs.worker_options.get_dict()
+        builder.metadata.call_link_label = f"{self.ctx.round}_{stage}"
+        node: orm.ProcessNode = self.submit(builder)
+        return node
+
+    def _abort(self, error: ExitCode, child: orm.ProcessNode) -> ExitCode:
+        if self.ctx.dataset is not None:
+            self.out("dataset", self.ctx.dataset)
+        name = child.process_label or child.node_type
+        return error.format(message=f"{name}<{child.pk}> [{child.exit_status}] {child.exit_message or ''}")
+
+
+def _validate_inputs(inputs: dict[str, Any], port: PortNamespace) -> str | None:
+    # A work chain that exposes these inputs without `frames` makes the frames itself.
+    if "frames" in port and "frames" not in inputs and "dataset" not in inputs:
+        return "give `frames` (cells to label) or `dataset` (labelled frames), or both."
+    if "dataset" in inputs and not inputs["dataset"].base.attributes.get("labelled"):
+        return "`dataset` must hold labelled frames; cells without labels belong to `frames`."
+    members = inputs.get("definition", {}).get("committee", {}).get("members", 0) if "definition" in inputs else 0
+    if "definition" in inputs and members < _SMALLEST_COMMITTEE:
+        return f"a committee needs at least {_SMALLEST_COMMITTEE} members to disagree; the definition says {members}."
+    return None
+
+
+__all__ = ("FINAL", "ActiveLearningWorkChain")

@@ -1,0 +1,149 @@
+"""From a checked campaign file to the inputs of :class:`CampaignWorkChain`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.common.exceptions import MultipleObjectsError, NotExistent
+from aiida.engine import ProcessBuilder
+
+from aiida_nvp.campaign.loader import LoadedCampaign
+from aiida_nvp.campaign.schema import Campaign, CellSpec
+from aiida_nvp.common.errors import InputError
+from aiida_nvp.common.vocabulary import LabellerName
+from aiida_nvp.workflows.campaign import CampaignWorkChain
+from aiida_nvp.workflows.engines import Engines, chosen_engines
+
+
+def campaign_builder(loaded: LoadedCampaign) -> ProcessBuilder:
+    """Return the filled builder of the campaign.
+
+    :raises InputError: if a code or a pseudopotential that the campaign needs is not in the profile.
+    """
+    campaign = loaded.campaign
+    builder = CampaignWorkChain.get_builder()
+    builder.campaign = orm.Dict(campaign.plain())
+    builder.cells = orm.Dict({"cells": [_cell(cell) for cell in campaign.cells]})
+    builder.seed = orm.Int(campaign.seed)
+    builder.learn = _learn_inputs(loaded)
+    builder.metadata.label = campaign.name
+    builder.metadata.description = campaign.title
+    if campaign.production is not None:
+        builder.production_cell = orm.Dict({"cells": [_cell(campaign.production.cell)]})
+        builder.production = orm.Dict(campaign.production.model_dump(mode="json", exclude={"cell"}))
+        builder.analysis = orm.Dict(_analysis(campaign))
+    return builder
+
+
+def find_code(label: str, purpose: str) -> orm.AbstractCode:
+    """Return the code with this full label.
+
+    :raises InputError: naming the codes that exist.
+    """
+    try:
+        return orm.load_code(label)
+    except (NotExistent, MultipleObjectsError) as error:
+        codes = orm.QueryBuilder().append(orm.AbstractCode).all(flat=True)
+        known = ", ".join(sorted(code.full_label for code in codes)) or "none"
+        raise InputError(
+            f"no single code `{label}` for {purpose} in this profile (there is: {known}); "
+            "run `aiida-nvp setup`, or name another code in the campaign file."
+        ) from error
+
+
+def find_pseudos(label: str, species: list[str]) -> dict[str, orm.UpfData]:
+    """Return the pseudopotential of each species from an installed family.
+
+    :raises InputError: if the family or one of its members is missing.
+    """
+    try:
+        family = orm.load_group(label)
+        return {symbol: family.get_pseudo(element=symbol) for symbol in species}
+    except NotExistent as error:
+        raise InputError(f"no pseudopotential family `{label}`; run `aiida-nvp setup`, or install one.") from error
+    except ValueError as error:
+        raise InputError(f"family `{label}` does not cover {', '.join(species)}: {error}") from error
+
+
+def _engines(campaign: Campaign) -> Engines:
+    """Return what the file names, and for the rest what the setup chose."""
+    labeller, worker = campaign.labeller, campaign.compute.worker
+    chosen = chosen_engines()
+    if chosen is None:
+        rehearsal = labeller.kind is LabellerName.REHEARSAL
+        missing = [] if worker else ["compute.worker"]
+        missing += [] if labeller.code or rehearsal else ["labeller.code"]
+        missing += [] if labeller.pseudos or rehearsal else ["labeller.pseudos"]
+        if missing:
+            raise InputError(
+                f"no engines are set up in this profile; run `aiida-nvp setup`, or give {', '.join(missing)}."
+            )
+        chosen = Engines("", "", "")
+    return Engines(labeller.code or chosen.pw, worker or chosen.worker, labeller.pseudos or chosen.pseudos)
+
+
+def _learn_inputs(loaded: LoadedCampaign) -> dict[str, Any]:
+    campaign = loaded.campaign
+    engines = _engines(campaign)
+    uncertainty = campaign.uncertainty
+    exploration = campaign.exploration.model_dump(mode="json", exclude={"cells"})
+    exploration |= {"processes": campaign.compute.processes, "break_threshold": uncertainty.break_raw}
+    selection = campaign.selection.model_dump(mode="json", exclude={"labels_per_cycle"})
+    selection |= {
+        "budget": campaign.selection.labels_per_cycle,
+        "lower": uncertainty.lower_raw,
+        "upper": uncertainty.upper_raw,
+        "min_distance_scale": campaign.exploration.min_distance_scale,
+    }
+    target = {"target_force_error": uncertainty.target_force_error}
+    worker = find_code(engines.worker, "worker programs")
+    inputs: dict[str, Any] = {
+        "definition": orm.Dict(loaded.potential.plain()),
+        "exploration": orm.Dict(exploration),
+        "selection": orm.Dict(selection),
+        "calibration": orm.Dict(target),
+        "stop": orm.Dict(campaign.stop.model_dump(mode="json") | target),
+        "worker": worker,
+        "label": _label_inputs(loaded, engines, worker),
+    }
+    if campaign.exploration.cells:
+        inputs["exploration_cells"] = orm.Dict({"cells": [_cell(cell) for cell in campaign.exploration.cells]})
+    if campaign.compute.max_wallclock_s is not None:
+        inputs["worker_options"] = orm.Dict({"max_wallclock_seconds": campaign.compute.max_wallclock_s})
+    seeding = campaign.seeding.model_dump(mode="json")
+    inputs["seed_settings"] = orm.Dict(campaign.labeller.settings.plain() | seeding)
+    return inputs
+
+
+def _label_inputs(loaded: LoadedCampaign, engines: Engines, worker: orm.AbstractCode) -> dict[str, Any]:
+    labeller = loaded.campaign.labeller
+    inputs: dict[str, Any] = {
+        "labeller": orm.Str(labeller.kind.value),
+        "settings": orm.Dict(labeller.settings.plain()),
+        "in_flight": orm.Int(labeller.in_flight),
+        "max_failed_share": orm.Float(labeller.max_failed_share),
+    }
+    if labeller.max_wallclock_s is not None:
+        inputs["options"] = orm.Dict({"max_wallclock_seconds": labeller.max_wallclock_s})
+    if labeller.kind is LabellerName.QUANTUM_ESPRESSO:
+        inputs["code"] = find_code(engines.pw, "pw.x")
+        inputs["pseudos"] = find_pseudos(engines.pseudos, list(loaded.potential.species))
+    else:
+        inputs["code"] = worker
+    return inputs
+
+
+def _cell(cell: CellSpec) -> dict[str, Any]:
+    return cell.model_dump(mode="json")
+
+
+def _analysis(campaign: Campaign) -> dict[str, Any]:
+    assert campaign.production is not None
+    wanted = campaign.analysis.stages
+    stages = [
+        {"index": index, "name": stage.name, "temperature": stage.temperature_to}
+        for index, stage in enumerate(campaign.production.schedule)
+        if stage.name and (not wanted or stage.name in wanted)
+    ]
+    return campaign.analysis.model_dump(mode="json", exclude={"stages"}) | {"stages": stages}

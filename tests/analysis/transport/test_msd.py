@@ -1,0 +1,103 @@
+"""Displacements of gases whose motion is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aiida_nvp.analysis.transport.msd import diffusion, mean_square_displacement
+from aiida_nvp.common.errors import InputError
+from aiida_nvp.common.trajectory import Trajectory
+
+STEP_PS = 0.5
+
+
+def make(positions, numbers, times=None):
+    frames = len(positions)
+    return Trajectory(
+        numbers=np.asarray(numbers, dtype=np.int32),
+        step=np.arange(frames),
+        time_ps=STEP_PS * np.arange(frames) if times is None else np.asarray(times, dtype=float),
+        positions=np.asarray(positions, dtype=np.float32),
+        cells=np.repeat(np.eye(3)[None] * 10, frames, axis=0),
+        stage=np.zeros(frames, dtype=np.int32),
+    )
+
+
+def walkers(seed, atoms=200, frames=400, diffusivity=0.3):
+    rng = np.random.default_rng(seed)
+    # A heavy resting frame keeps the centre of mass still, so that its removal changes nothing.
+    steps = rng.normal(scale=np.sqrt(2 * diffusivity * STEP_PS), size=(frames, atoms, 3))
+    steps -= steps.mean(axis=1, keepdims=True)
+    return make(np.cumsum(steps, axis=0), [11] * atoms)
+
+
+def test_agrees_with_the_direct_double_loop():
+    trajectory = walkers(0, atoms=12, frames=25)
+    msd = mean_square_displacement(trajectory, "Na")
+    x = trajectory.positions.astype(float)
+    x -= x.mean(axis=1, keepdims=True)
+    direct = [((x[m:] - x[: len(x) - m]) ** 2).mean(axis=(0, 1)) for m in range(len(x))]
+    np.testing.assert_allclose(msd.axes, direct, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(msd.lag_ps, STEP_PS * np.arange(25))
+
+
+def test_brownian_walkers_return_their_diffusivity_within_error():
+    found = [diffusion(mean_square_displacement(walkers(seed), "Na")) for seed in range(12)]
+    assert all(one.diffusive for one in found)
+    z = np.array([(one.diffusivity_m2_s - 0.3e-8 * 199 / 200) / one.error_m2_s for one in found])
+    assert abs(z.mean()) < 3 / np.sqrt(len(z)) * 1.3
+    assert 0.5 < z.std() < 2.0
+    assert found[0].diffusivity_m2_s == pytest.approx(0.3e-8, rel=0.1, abs=0)
+
+
+def test_ballistic_gas_grows_with_the_square_and_is_not_diffusive():
+    rng = np.random.default_rng(1)
+    velocity = rng.normal(size=(300, 3))
+    velocity -= velocity.mean(axis=0)
+    msd = mean_square_displacement(make(STEP_PS * np.arange(50)[:, None, None] * velocity, [8] * 300), "O")
+    np.testing.assert_allclose(msd.total, (velocity**2).sum(axis=1).mean() * msd.lag_ps**2, rtol=1e-4, atol=1e-4)
+    verdict = diffusion(msd)
+    assert not verdict.diffusive
+    assert verdict.diffusivity_m2_s is None
+    assert verdict.sentence.startswith("not diffusive yet")
+    assert verdict.slope == pytest.approx(2, abs=1e-3)
+
+
+def test_common_displacement_is_removed():
+    still = walkers(2, atoms=20, frames=40)
+    drift = np.random.default_rng(3).normal(size=(40, 1, 3)).cumsum(axis=0)
+    moving = make(still.positions + drift, still.numbers)
+    np.testing.assert_allclose(
+        mean_square_displacement(moving, "Na").total, mean_square_displacement(still, "Na").total, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_resting_and_caged_atoms_are_not_diffusive():
+    at_rest = mean_square_displacement(make(np.ones((20, 30, 3)), [8] * 30), "O")
+    assert not diffusion(at_rest).diffusive
+    caged = np.random.default_rng(4).normal(size=(200, 100, 3))
+    msd = mean_square_displacement(make(caged, [8] * 100), "O")
+    np.testing.assert_allclose(msd.total[1:100], 6, rtol=0.05)
+    assert not diffusion(msd).diffusive
+
+
+def test_axes_are_kept_apart():
+    positions = np.zeros((10, 2, 3))
+    positions[:, 0, 1] = np.arange(10)
+    positions[:, 1, 1] = -np.arange(10)
+    msd = mean_square_displacement(make(positions, [8, 8]), "O")
+    np.testing.assert_allclose(msd.axes[3], [0, 9, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("frames", "species", "times", "sentence"),
+    [
+        (3, "Na", None, "3 frames are too few"),
+        (5, "V", None, "species 'V' is not in the trajectory, which has Na"),
+        (5, "Na", [0, 1, 2, 3, 9], "not equally spaced"),
+    ],
+)
+def test_bad_input(frames, species, times, sentence):
+    with pytest.raises(InputError, match=sentence):
+        mean_square_displacement(make(np.zeros((frames, 2, 3)), [11, 11], times), species)

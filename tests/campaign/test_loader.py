@@ -1,0 +1,141 @@
+"""Campaign files: what is wrong is said with file, line and what would be right."""
+
+import json
+import textwrap
+
+import pytest
+
+from aiida_nvp.campaign.loader import json_schema, load_campaign
+from aiida_nvp.campaign.plan import make_plan
+from aiida_nvp.common.errors import InputError
+
+POTENTIAL = """\
+name: tiny
+description: for tests
+species: [Na, V, P, O]
+cutoff: 4.0
+committee: {members: 3}
+"""
+
+CAMPAIGN = """\
+name: small
+title: A small campaign
+seed: 7
+potential: tiny
+cells:
+  - {name: NaVPO5, oxides: {Na2O: 1, V2O5: 1, P2O5: 1}, reduced: {V: 1.0}, atoms: 8, copies: 2}
+  - {name: NaPO3, oxides: {Na2O: 1, P2O5: 1}, atoms: 10, density_g_cm3: 2.5}
+labeller: {kind: rehearsal}
+seeding: {relax_steps: 5}
+exploration:
+  replicas: 4
+  schedules:
+    - [{steps: 100, temperature_from: 300, temperature_to: 900}]
+selection: {labels_per_cycle: 6}
+stop: {max_cycles: 2, max_labels: 40}
+production:
+  cell: {name: NaVPO5, oxides: {Na2O: 1, V2O5: 1, P2O5: 1}, reduced: {V: 1.0}, atoms: 64}
+  schedule:
+    - {name: melt, steps: 100, temperature_from: 300, temperature_to: 1500}
+analysis: {stages: [melt], pairs: {P-O: 2.2}, mobile: Na}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    folder = tmp_path / "potentials" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "potential.yaml").write_text(POTENTIAL)
+
+    def _write(old="", new=""):
+        assert old in CAMPAIGN
+        path = tmp_path / "campaign.yaml"
+        path.write_text(CAMPAIGN.replace(old, new, 1) if old else CAMPAIGN)
+        return path
+
+    return _write
+
+
+def line_of(text):
+    return next(n for n, line in enumerate(CAMPAIGN.splitlines(), 1) if text in line)
+
+
+def test_a_good_file_is_read(write):
+    loaded = load_campaign(write())
+    assert loaded.campaign.cells[0].reduced == {"V": 1.0}
+    assert loaded.potential.name == "tiny"
+
+
+def test_training_settings_of_the_campaign_win(write):
+    loaded = load_campaign(write("potential: tiny", "potential: tiny\ntraining: {epochs: 4}"))
+    assert loaded.potential.training.epochs == 4
+
+
+def test_plan_counts_what_will_be_done(write):
+    plan = make_plan(load_campaign(write()))
+    assert plan.labels == 3 * 5 + 2 * 6
+    assert plan.trainings == 3 * (2 + 1)
+    assert plan.core_hours > 0
+    assert ("labeller", "rehearsal: an analytic stand-in, not first principles") in plan.rows
+
+
+def test_plan_respects_the_label_budget(write):
+    plan = make_plan(load_campaign(write("max_labels: 40", "max_labels: 20")))
+    assert plan.labels == 3 * 5 + 6
+    assert plan.trainings == 3 * 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("seeding: {relax_steps: 5}", "seeding: {relax_step: 5}", "seeding", "did you mean `relax_steps`?"),
+        ("seed: 7\n", "", "name: small", "seed: required"),
+        ("density_g_cm3: 2.5", "density_g_cm3: 2500", "name: NaPO3", "2500 kg/m3 would be 2.5"),
+        ("atoms: 8,", "atoms: 9,", "copies: 2", "8"),
+        ("reduced: {V: 1.0}, atoms: 8", "reduced: {V: 1.5}, atoms: 8", "copies: 2", "less than or equal to 1"),
+        ("Na2O: 1, P2O5: 1}, atoms: 10", "K2O: 1, P2O5: 1}, atoms: 10", "name: NaPO3", "no species K"),
+        ("labels_per_cycle: 6", "labels_per_cycle: 0", "labels_per_cycle", "greater than or equal to 1"),
+        ("labels_per_cycle: 6", "labels_per_cycle: 60", "labels_per_cycle", "no cycle could be labelled"),
+        ("kind: rehearsal", "kind: vasp", "labeller", "quantumespresso"),
+        ("stages: [melt]", "stages: [freeze]", "name: small", "production.schedule has"),
+        ("P-O: 2.2", "PO: 2.2", "analysis", "write it as `P-O: 2.2`"),
+        (
+            "temperature_from: 300, temperature_to: 900",
+            "temperature_from: 300",
+            "steps: 100",
+            "temperature_to: required",
+        ),
+        ("potential: tiny", "potential: tiny\ntraining: {epoch: 4}", "cells:", "did you mean `epochs`?"),
+        ("potential: tiny", "potential: huge", "potential", "no definition `huge`"),
+    ],
+)
+def test_faults_are_named_with_their_line(write, old, new, line, words):
+    path = write(old, new)
+    with pytest.raises(InputError) as caught:
+        load_campaign(path)
+    message = str(caught.value)
+    assert words in message
+    assert f"{path}:{line_of(line)}:" in message
+
+
+def test_several_faults_are_told_at_once(write):
+    with pytest.raises(InputError) as caught:
+        load_campaign(write("seed: 7\n", "sead: 7\n"))
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_not_yaml_is_told_with_its_line(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text(textwrap.dedent("name: a\ncells: [1, 2\ntitle: b: c\n"))
+    with pytest.raises(InputError, match=r"broken.yaml:\d+: not YAML"):
+        load_campaign(path)
+
+
+def test_missing_file_is_a_sentence(tmp_path):
+    with pytest.raises(InputError, match="no campaign file"):
+        load_campaign(tmp_path / "none.yaml")
+
+
+def test_schema_is_json_and_knows_every_section():
+    schema = json.loads(json_schema())
+    assert {"cells", "labeller", "exploration", "stop", "production"} <= set(schema["properties"])

@@ -1,0 +1,165 @@
+"""Fixtures that more than one room needs."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+pytest_plugins = ["aiida.tools.pytest_fixtures"]
+
+
+@pytest.fixture
+def worker_code(aiida_code_installed):
+    """The worker of this environment as a code on localhost."""
+    return aiida_code_installed(
+        label="nvp-worker", filepath_executable=str(Path(sysconfig.get_path("scripts")) / "nvp-worker")
+    )
+
+
+@pytest.fixture(scope="session")
+def quantum_espresso(tmp_path_factory):
+    """Folder with ``pw.x`` and ``ld1.x``: of QEPY_PYTHON if set, else of the environment that setup made."""
+    from aiida_nvp.provision.quantum_espresso import shim
+
+    homes = [Path(os.environ.get("AIIDA_PATH", ".")), Path(__file__).parents[1]]
+    made = [str(home / ".engines" / "qe" / "bin" / "python") for home in homes]
+    python = next((path for path in (os.environ.get("QEPY_PYTHON"), *made) if path and Path(path).exists()), None)
+    if python is None:
+        pytest.skip("no pw.x: run `aiida-nvp setup` or set QEPY_PYTHON to a Python that has qepy")
+    folder = tmp_path_factory.mktemp("qe")
+    for program in ("pw.x", "ld1.x"):
+        (folder / program).write_text(shim(Path(python), program))
+        (folder / program).chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def upf_files(quantum_espresso, tmp_path_factory):
+    """Chemical symbol to the UPF generated from the packaged deck."""
+    from aiida_nvp.provision.pseudopotentials import generate, packaged_decks
+
+    folder = tmp_path_factory.mktemp("upf")
+    return {
+        deck.symbol: generate(deck, quantum_espresso / "ld1.x", folder / deck.symbol).path for deck in packaged_decks()
+    }
+
+
+@pytest.fixture
+def pw_code(aiida_code_installed, quantum_espresso):
+    """The pw.x of the test environment as a code on localhost."""
+    return aiida_code_installed(
+        label="pw",
+        default_calc_job_plugin="quantumespresso.pw",
+        filepath_executable=str(quantum_espresso / "pw.x"),
+    )
+
+
+@pytest.fixture
+def pseudos(upf_files):
+    """Chemical symbol to pseudopotential node, not stored."""
+    from aiida_pseudo.data.pseudo.upf import UpfData
+
+    return {symbol: UpfData(path) for symbol, path in upf_files.items()}
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    """Return a function that makes the job folder of a CalcJob builder without running it."""
+    from aiida.common.folders import Folder
+    from aiida.engine.utils import instantiate_process
+    from aiida.manage import get_manager
+
+    def _prepare(builder):
+        process = instantiate_process(get_manager().get_runner(), builder)
+        folder = tmp_path / "job"
+        folder.mkdir(exist_ok=True)
+        return process.prepare_for_submission(Folder(str(folder.absolute()))), folder
+
+    return _prepare
+
+
+@pytest.fixture(scope="session")
+def morse_frames():
+    """Return a function that makes labelled frames: rattled cubes of 8 atoms with exact Morse labels."""
+    import numpy as np
+    from ase import Atoms
+    from ase.calculators.morse import MorsePotential
+
+    from aiida_nvp.common.frameset import FrameSet
+
+    def _make(count, seed=0, symbols=("NaVPO5", "Na2P2O4", "V2O6")):
+        rng = np.random.default_rng(seed)
+        grid = np.stack(np.meshgrid(*[np.arange(2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+        frames = []
+        for index in range(count):
+            atoms = Atoms(symbols[index % len(symbols)], cell=[4.6] * 3, pbc=True)
+            atoms.positions = 2.3 * grid[rng.permutation(8)] + rng.normal(0, 0.12, (8, 3))
+            atoms.calc = MorsePotential(epsilon=0.5, r0=2.2, rho0=3.0, rcut1=3.5, rcut2=4.0)
+            frames.append(atoms)
+        origins = [{"origin": {"kind": "packed"}} for _ in frames]
+        return FrameSet.from_atoms(frames, info=origins, level_of_theory="morse")
+
+    return _make
+
+
+@pytest.fixture(scope="session")
+def tiny_definition():
+    """A potential small enough to train in a second."""
+    from aiida_nvp.common.potential import AllegroSettings, PotentialDefinition, TrainingSettings
+
+    return PotentialDefinition(
+        name="tiny-test",
+        description="For tests of plumbing: it fits nothing well.",
+        species=("Na", "V", "P", "O"),
+        cutoff=4.0,
+        allegro=AllegroSettings(
+            num_scalar_features=8, num_tensor_features=4, mlp_width=8, readout_width=8, num_bessels=4
+        ),
+        training=TrainingSettings(epochs=2, warm_epochs=1, learning_rate=0.01),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_shifts(tiny_definition):
+    """Energy shifts that fit the Morse labels roughly."""
+    return dict.fromkeys(tiny_definition.species, -1.0)
+
+
+@pytest.fixture(scope="session")
+def tiny_committee(tmp_path_factory, morse_frames, tiny_definition, tiny_shifts):
+    """Paths of three packages, trained for two epochs on Morse labels in one process outside pytest."""
+    import json
+    import os
+    import subprocess
+    import sys
+
+    root = tmp_path_factory.mktemp("committee")
+    jobs = []
+    for seed in range(3):
+        job = root / f"member_{seed}"
+        job.mkdir()
+        morse_frames(12).save(job / "frames.npz")
+        content = {"definition": tiny_definition.plain(), "seed": seed, "shifts": tiny_shifts}
+        (job / "input.json").write_text(json.dumps(content))
+        jobs.append(job)
+    program = (
+        "import sys; from pathlib import Path; from aiida_nvp.worker.main import run_stage;"
+        "sys.exit(max(run_stage('train', Path(job) / 'input.json') for job in sys.argv[1:]))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program, *map(str, jobs)],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    return [job / "potential.nequip.zip" for job in jobs]
+
+
+@pytest.fixture
+def no_engines(monkeypatch):
+    """A profile in which no setup has chosen engines; the record outlives a cleaned profile."""
+    monkeypatch.setattr("aiida_nvp.workflows.engines._RECORD_KEY", f"aiida_nvp|engines {uuid4()}")

@@ -1,0 +1,82 @@
+"""One whole campaign, twice: it ends well, leaves nothing untraced, and repeats itself exactly."""
+
+import pytest
+from aiida import orm
+from aiida.common.links import LinkType
+from aiida.manage.caching import enable_caching
+
+from aiida_nvp.common.vocabulary import Verdict
+from aiida_nvp.report.lineage import trace_all
+from aiida_nvp.report.page import write_report
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("aiida_profile_clean")]
+
+
+def children(node):
+    links = node.base.links.get_outgoing(link_type=(LinkType.CALL_CALC, LinkType.CALL_WORK)).all()
+    return {link.link_label: link.node for link in links}
+
+
+def jobs_below(node):
+    return [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
+
+
+def test_the_whole_loop_twice(run_campaign, tmp_path):
+    first = run_campaign()
+    assert first.is_finished_ok, first.exit_message
+    check_stages(first)
+    check_lineage(first)
+    check_report(first, tmp_path)
+    with enable_caching(identifier="aiida.calculations:nvp.rehearsal"):
+        second = run_campaign()
+    assert second.is_finished_ok, second.exit_message
+    check_repetition(first, second)
+
+
+def check_stages(node):
+    top = children(node)
+    assert list(top) == ["generate", "active_learning", "generate_production", "produce", "analyse"]
+    loop = children(top["active_learning"])
+    expected = {"seed_label", "seed_merge", "energy_shifts", "final_review"}
+    expected |= {f"{stage}_train_{m}" for stage in ("cycle_0", "final") for m in range(3)}
+    cycle = ("explore", "review", "select", "predict", "label", "calibrate", "merge", "assess")
+    expected |= {f"cycle_0_{stage}" for stage in cycle}
+    assert set(loop) == expected
+    assert all(child.is_finished_ok for child in loop.values())
+    assert node.outputs.verdict["verdict"] == Verdict.CYCLES_USED
+    # Predictions were made before the labels existed.
+    assert loop["cycle_0_predict"].mtime < loop["cycle_0_label"].ctime
+    # Each member of the last round began from its predecessor.
+    for member in range(3):
+        parent = loop[f"final_train_{member}"].inputs.train.parent
+        assert parent.uuid == loop[f"cycle_0_train_{member}"].outputs.potential.uuid
+    counted = len(loop["seed_label"].outputs.dataset) + len(loop["cycle_0_label"].outputs.dataset)
+    assert len(node.outputs.dataset) == counted
+    group = orm.load_group("nvp/tiny")
+    assert {node.uuid, node.outputs.dataset.uuid} <= {member.uuid for member in group.nodes}
+
+
+def check_lineage(node):
+    histories = trace_all(node.outputs.dataset)
+    assert len(histories) == len(node.outputs.dataset)
+    assert [history.sentence for history in histories if history.misses] == []
+    explored = [h for h in histories if h.proposal is not None and "score" in h.proposal.info]
+    assert len(explored) == len(children(children(node)["active_learning"])["cycle_0_label"].outputs.dataset)
+    assert all(h.proposal.committee for h in explored)
+
+
+def check_report(node, folder):
+    path = write_report(node, folder / "report.html")
+    text = path.read_text()
+    assert "analytic stand-in" in text
+    assert node.outputs.dataset.uuid in text
+
+
+def check_repetition(first, second):
+    """One seed, one result: equal data sets; and the labels were not computed again."""
+    hashes = [n.outputs.dataset.base.attributes.get("content_hash") for n in (first, second)]
+    assert hashes[0] == hashes[1]
+    assert first.outputs.dataset.base.caching.get_hash() == second.outputs.dataset.base.caching.get_hash()
+    labels = [job for job in jobs_below(second) if job.process_label == "RehearsalCalculation"]
+    assert labels
+    assert all(job.base.caching.is_created_from_cache for job in labels)

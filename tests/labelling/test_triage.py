@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from ase import Atoms
+
+from aiida_nvp.labelling.triage import Harvest, Outcome, count_statuses, distinct, overlap, triage_row
+
+
+def test_status_follows_from_labels_and_attempts():
+    good = triage_row(Outcome("a", ("k",), "uuid", attempts=1, wall_s=2.345), [Harvest(labels=1, code_s=1.5)])
+    again = triage_row(Outcome("b", ("k",), "uuid", attempts=2), [Harvest(labels=3), Harvest(labels=2)])
+    bad = triage_row(Outcome("c", (), "uuid", attempts=3, reason="no convergence"))
+    assert [row["status"] for row in (good, again, bad)] == ["converged", "retried", "rejected"]
+    assert (good["wall_s"], good["code_s"], again["labels"], bad["reason"]) == (2.35, 1.5, 5, "no convergence")
+    assert count_statuses([good, again, bad]) == {
+        "converged": 1,
+        "retried": 1,
+        "rejected": 1,
+        "frames": 3,
+        "labels": 6,
+    }
+
+
+def test_a_rejection_always_has_a_reason():
+    left = Harvest(left_out=({"step": 0, "reason": "not self-consistent after 100 iterations"},))
+    assert triage_row(Outcome("a"), [left])["reason"] == "not self-consistent after 100 iterations"
+    assert triage_row(Outcome("a"))["reason"] == "the calculation gave no label"
+
+
+def test_an_outcome_survives_as_plain_values():
+    outcome = Outcome("a", ("frame_a", "frame_a_2"), "uuid", 2, "words", 1.5)
+    assert Outcome.from_plain(outcome.plain()) == outcome
+
+
+def test_overlap_is_found_across_the_border():
+    atoms = Atoms("NaO", positions=[[0.1, 0, 0], [4.8, 0, 0]], cell=[5] * 3, pbc=True)
+    assert overlap(atoms) == "Na0 and O1 overlap: 0.30 angstrom apart"
+    atoms.positions[1, 0] = 3.0
+    assert overlap(atoms) == ""
+
+
+def test_distinct_keeps_the_first_of_each():
+    assert distinct(["a", "b", "a", "c", "b"]) == [0, 1, 3]

@@ -1,0 +1,119 @@
+import os
+import re
+
+import pytest
+from aiida import orm
+
+from aiida_nvp.common.errors import InputError
+from aiida_nvp.report.graph import collect, final_dataset
+from aiida_nvp.report.page import render, write_report
+
+REHEARSAL = "Rehearsal: labels come from an analytic stand-in potential, not from first principles"
+
+
+@pytest.fixture(scope="package")
+def page(built):
+    return render(built.campaign)
+
+
+def test_every_chosen_frame_is_listed(built, page):
+    chosen = [identity for cycle in collect(built.campaign).cycles for identity in cycle.selection.chosen.ids]
+    assert len(chosen) == 12
+    assert all(f'title="{identity}"' in page for identity in chosen)
+
+
+def test_numbers_on_the_page_are_those_of_the_nodes(built, page):
+    for cycle in collect(built.campaign).cycles:
+        prospective = cycle.calibration["prospective"]
+        assert f'<td class="n">{prospective["force_rmse"]:.3f}</td>' in page
+        assert f"{prospective['ratio']:.0%}" in page
+    random = [cycle.calibration["prospective"]["random"]["force_rmse"] for cycle in collect(built.campaign).cycles]
+    assert random[0] != random[-1]
+    assert f"{random[0]:.2f} → {random[-1]:.2f} eV/Å" in page
+    assert "1.38 Å" in page
+    assert "3.98 / 3.98" in page
+
+
+def test_calibration_is_told(page):
+    for cycle in range(2):
+        assert f"{0.4 + 0.2 * cycle:.2f}<small>force size alone: 0.30</small>" in page
+    assert "scales from all chosen frames" in page
+
+
+def test_marks_follow_the_expectations(page):
+    assert page.count("✓ as expected") == 3
+    assert "▲ look at this" not in page
+
+
+def test_failed_labels_are_listed_with_their_reason(page):
+    assert page.count("the scf cycle did not converge in 80 iterations") == 1
+    assert "1 structure failed" in page
+
+
+def test_reasons_that_never_applied_are_left_out(page):
+    assert "34 rejected: below the lower threshold" in page
+    assert "rejected: duplicate" not in page
+
+
+def test_the_page_fetches_nothing(page):
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!#|data:)""", page)
+    assert not re.search(r"@import|url\((?!#)|<script|<link", page)
+
+
+def test_all_figures_are_drawn(page):
+    labels = re.findall(r'<svg role="img" aria-label="([^"]+)"', page)
+    assert len(labels) == 8
+
+
+def test_lineage_is_told(built, page):
+    assert f"<b>{len(built.dataset)} of {len(built.dataset)}</b>" in page
+    assert "zero misses" in page
+    assert f"aiida-nvp lineage {built.dataset.pk} --all" in page
+
+
+def test_costs_and_versions_come_from_the_jobs(page):
+    assert "3 min 09 s" in page  # nine trainings of 21 s
+    assert "2 min 03 s" in page or "2 min 04 s" in page  # thirteen labels of 9.5 s
+    assert re.search(r"pwscf</td><td><code>7.2", page)
+    assert re.search(r"torch</td><td><code>2.13.0", page)
+
+
+def test_first_principles_labels_carry_no_banner(page):
+    assert REHEARSAL not in page
+    assert "Gamma point only" in page
+
+
+def test_a_running_rehearsal_gives_a_partial_page_with_the_banner(make):
+    page = render(make("rehearsal", cycles=1, production=False, state="running").campaign)
+    assert REHEARSAL in page
+    assert "still running" in page
+    assert "1 cycle complete, 16 labels" in page
+    assert "There is no production run so far." in page
+
+
+def test_a_failed_campaign_without_cycles_says_so(make):
+    built = make(cycles=0, production=False, exit_status=401)
+    page = render(built.loop)
+    assert "stopped with exit code 401" in page
+    assert "No cycle has been assessed so far." in page
+    assert final_dataset(built.loop).uuid == built.seed.uuid
+
+
+def test_a_campaign_that_has_only_begun_has_a_page(make):
+    built = make(cycles=0, production=False)
+    empty = built.graph.process(orm.WorkChainNode, "CampaignWorkChain", state="running")
+    assert "No job has run so far." in render(empty)
+
+
+def test_another_process_is_refused(built):
+    chain = built.graph.process(orm.WorkChainNode, "PwBaseWorkChain")
+    with pytest.raises(InputError, match="is no campaign"):
+        render(chain)
+
+
+def test_the_file_is_written_whole(built, tmp_path, page):
+    path = write_report(built.campaign, os.environ.get("REPORT_OUT", tmp_path / "new" / "report.html"))
+    assert path.read_text(encoding="utf-8").endswith("</html>\n") or path.read_text(encoding="utf-8").endswith(
+        "</html>"
+    )
+    assert [each.name for each in path.parent.glob("*.part")] == []

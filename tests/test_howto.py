@@ -1,0 +1,30 @@
+"""What the how-to pages show works as it stands."""
+
+from pathlib import Path
+
+import pytest
+from aiida import orm
+
+from aiida_nvp.calculations.generate import generate
+from aiida_nvp.cli.inputs import fill_builder, load_process, read_inputs
+from aiida_nvp.labelling.settings import read_settings
+from aiida_nvp.worker.replicas import ExploreSettings
+
+HOWTO = Path(__file__).parents[1] / "docs" / "howto"
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+def test_inputs_of_the_loop_are_complete_and_valid(worker_code, tmp_path):
+    cells = {"cells": [{"name": "NaPO3", "oxides": {"Na2O": 1, "P2O5": 1}, "atoms": 10}]}
+    frames = generate(orm.Dict(cells), orm.Int(1))
+    shown = (HOWTO / "active_learning.inputs.yaml").read_text()
+    path = tmp_path / "inputs.yaml"
+    path.write_text(shown.replace("node:PK", f"node:{frames.pk}"))
+    builder = fill_builder(load_process("nvp.active_learning"), read_inputs(path))
+    assert builder.worker.uuid == builder.label.code.uuid == worker_code.uuid
+    assert builder.frames.uuid == frames.uuid
+    for settings in (builder.label.settings, builder.seed_settings):
+        assert read_settings(settings.get_dict())
+    assert ExploreSettings.model_validate(builder.exploration.get_dict()).replicas == 8
+    assert len(generate(builder.exploration_cells, orm.Int(1))) == 4
+    assert "active_learning.inputs.yaml" in (HOWTO / "submit.md").read_text()
