@@ -21,7 +21,7 @@ THERMOSTAT_STEPS = 6
 def pw_parameters(settings: LabelSettings, species: Sequence[str], n_atoms: int) -> dict[str, dict[str, Any]]:
     """Return the namelists for a cell of ``n_atoms`` atoms of these species.
 
-    Forces and stress are always computed. Symmetry is off: a start at exact symmetry would otherwise differ in kind
+    Forces are always computed, stress only where it will be trusted: it costs a tenth of a label. Symmetry is off: a start at exact symmetry would otherwise differ in kind
     from all other labels. The threshold on the energy grows with the cell: the error per atom is that of the settings.
     """
     polarised = {s: m for s, m in settings.starting_magnetization.items() if s in species}
@@ -39,7 +39,13 @@ def pw_parameters(settings: LabelSettings, species: Sequence[str], n_atoms: int)
     if settings.dispersion is not None:
         system["vdw_corr"] = settings.dispersion
     parameters: dict[str, dict[str, Any]] = {
-        "CONTROL": {"calculation": "scf", "tprnfor": True, "tstress": True, "disk_io": "low", "verbosity": "high"},
+        "CONTROL": {
+            "calculation": "scf",
+            "tprnfor": True,
+            "tstress": settings.stress_converged,
+            "disk_io": "low",
+            "verbosity": "high",
+        },
         "SYSTEM": system,
         "ELECTRONS": {
             "conv_thr": settings.conv_thr_per_atom_ry * n_atoms,

@@ -14,14 +14,18 @@ def test_only_cells_with_a_named_species_are_spin_polarised():
     assert polarised["starting_magnetization"] == {"V": 0.3}
 
 
-def test_the_threshold_grows_with_the_cell_and_forces_and_stress_are_always_on():
+def test_the_threshold_grows_with_the_cell_and_forces_are_always_on():
     small, large = (pw_parameters(LabelSettings(conv_thr_per_atom_ry=1e-7), ["O"], n) for n in (8, 80))
     assert small["ELECTRONS"]["conv_thr"] == pytest.approx(8e-7)
     assert large["ELECTRONS"]["conv_thr"] == pytest.approx(8e-6)
     assert small["CONTROL"]["tprnfor"] is True
-    assert small["CONTROL"]["tstress"] is True
+    assert small["CONTROL"]["tstress"] is False
     assert small["CONTROL"]["calculation"] == "scf"
     assert "IONS" not in small
+
+
+def test_stress_is_computed_only_where_it_will_be_trusted():
+    assert pw_parameters(LabelSettings(stress_converged=True), ["O"], 8)["CONTROL"]["tstress"] is True
 
 
 def test_a_relaxation_takes_short_steps_and_not_more_than_asked():
