@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from ase.data import atomic_numbers
@@ -34,7 +34,11 @@ class AllegroSettings(_Frozen):
 
 
 class TrainingSettings(_Frozen):
-    """How one member is trained; learning rates are Adam's, weights those of nequip's loss."""
+    """How one member is trained; learning rates are Adam's, weights those of nequip's loss.
+
+    :param keep: weights of the epoch with the ``best`` validation error, or of the ``last`` epoch, which is the better
+        choice where validation frames are few: the learning rate has come down by then.
+    """
 
     epochs: Count = 200
     warm_epochs: Count = 80
@@ -46,6 +50,7 @@ class TrainingSettings(_Frozen):
     stress_weight: Annotated[float, Field(ge=0)] = 0.0
     ema_decay: Share = 0.99
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    keep: Literal["best", "last"] = "best"
 
 
 class CommitteeSettings(_Frozen):

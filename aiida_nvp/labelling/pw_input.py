@@ -21,8 +21,9 @@ THERMOSTAT_STEPS = 6
 def pw_parameters(settings: LabelSettings, species: Sequence[str], n_atoms: int) -> dict[str, dict[str, Any]]:
     """Return the namelists for a cell of ``n_atoms`` atoms of these species.
 
-    Forces are always computed, stress only where it will be trusted: it costs a tenth of a label. Symmetry is off: a start at exact symmetry would otherwise differ in kind
-    from all other labels. The threshold on the energy grows with the cell: the error per atom is that of the settings.
+    Forces are always computed, stress only where it will be trusted. Symmetry is off: a start at exact symmetry would
+    otherwise differ in kind from all other labels. The threshold on the energy grows with the cell: the error per atom
+    is that of the settings.
     """
     polarised = {s: m for s, m in settings.starting_magnetization.items() if s in species}
     system: dict[str, Any] = {

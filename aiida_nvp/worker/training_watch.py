@@ -34,12 +34,14 @@ class Session:
     :param force_limit: eV/angstrom; a validation error above it counts as divergence.
     :param deadline_s: seconds since the start of the job after which the training stops by itself, or None.
     :param save_every_s: seconds between two checkpoints for a restart.
+    :param keep_last: keep the weights of the last epoch instead of those with the lowest validation error.
     """
 
     job: Job
     force_limit: float
     deadline_s: float | None = None
     save_every_s: float = 60.0
+    keep_last: bool = False
     outcome: Outcome = Outcome.STOPPED
     best_epoch: int = -1
     best_rmse: float = math.inf
@@ -83,7 +85,7 @@ class TrainingWatch(Checkpoint):
             session.outcome = Outcome.DIVERGED
             trainer.should_stop = True
             return
-        if rmse < session.best_rmse:
+        if session.epochs == trainer.max_epochs if session.keep_last else rmse < session.best_rmse:
             session.best_rmse, session.best_epoch = rmse, session.epochs
             _save(trainer, BEST_CHECKPOINT)
         self._keep_restart(trainer)
