@@ -62,6 +62,10 @@ class WorkerCalculation(CalcJob):
         """Return the content of ``input.json``."""
         raise NotImplementedError
 
+    def processes(self) -> int:
+        """Return how many processes of one job share its cores."""
+        return 1
+
     def extra_files(self) -> list[tuple[str, str, str]]:
         """Return more ``(node uuid, name in node, name in job)`` to copy."""
         return []
@@ -84,7 +88,8 @@ class WorkerCalculation(CalcJob):
         calc_info.retrieve_list = [code_info.stdout_name, PROGRESS_FILE, ERROR_FILE, OUTPUT_FILE]
         calc_info.retrieve_temporary_list = list(self.RETRIEVE)
         # One thread a process unless the scheduler granted more: oversubscribed cores cost a factor, not a percent.
-        threads = self.inputs.metadata.options.resources.get("num_cores_per_mpiproc", 1)
+        cores = self.inputs.metadata.options.resources.get("num_cores_per_mpiproc", 1)
+        threads = max(1, cores // self.processes())
         calc_info.prepend_text = f"export OMP_NUM_THREADS={threads}"
         return calc_info
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
@@ -10,7 +11,7 @@ from aiida.engine import CalcJobProcessSpec
 from aiida_nvp.calculations.base import ARRAYS_FILE, WorkerCalculation, define_committee, seed_port
 from aiida_nvp.calculations.dynamics import common_worker_input, define_dynamics, settings_validator
 from aiida_nvp.data.dataset import DatasetData
-from aiida_nvp.worker.settings import CANDIDATES_FILE, ExploreSettings
+from aiida_nvp.worker.settings import CANDIDATES_FILE, ExploreSettings, read_settings
 
 
 class ExploreCalculation(WorkerCalculation):
@@ -42,3 +43,13 @@ class ExploreCalculation(WorkerCalculation):
     def worker_input(self) -> dict[str, Any]:
         """Return the content of ``input.json``."""
         return common_worker_input(self.inputs)
+
+    def processes(self) -> int:
+        """Return how many processes share the replicas."""
+        return busy_processes(self.inputs.parameters.get_dict())
+
+
+def busy_processes(parameters: Mapping[str, Any]) -> int:
+    """Return how many processes an exploration with these parameters keeps busy: no more than it has replicas."""
+    settings = read_settings(ExploreSettings, parameters)
+    return min(settings.processes, settings.replicas)

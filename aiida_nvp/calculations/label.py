@@ -15,11 +15,12 @@ from aiida import orm
 from aiida.engine import calcfunction
 from ase import Atoms
 
+from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frame import frame_id
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.vocabulary import LabellerName
 from aiida_nvp.data.dataset import DatasetData
-from aiida_nvp.labelling.pw_output import IonicStep, check_units, ionic_steps
+from aiida_nvp.labelling.pw_output import IonicStep, LeftOut, check_units, ionic_steps
 from aiida_nvp.labelling.settings import LabelSettings, read_settings
 from aiida_nvp.labelling.theory import pw_theory, rehearsal_theory, theory_hash
 from aiida_nvp.labelling.triage import Harvest, Outcome, count_statuses, distinct, triage_row
@@ -51,7 +52,7 @@ def collect_labels(
     :param outcomes: ``{"rows": [Outcome.plain(), ...]}`` in the order of the frames.
     :param calculations: namespaces ``trajectories`` and ``parameters``, outputs of the calculations under the keys that
         the outcomes name, and ``pseudos`` by species.
-    :raises InputError: if a calculation wrote other units than those that are understood.
+    A calculation whose output cannot be read costs its own frame alone: the reason goes into the table.
     """
     choices = read_settings(settings.get_dict())
     name = LabellerName(labeller.value)
@@ -120,18 +121,29 @@ class _Reader:
 
     def read(self, outputs: tuple[orm.TrajectoryData, orm.Dict], start: _Start, batch: _Batch) -> Harvest:
         trajectory, parameters = outputs[0], outputs[1].get_dict()
-        check_units(parameters)
-        arrays = {name: trajectory.get_array(name) for name in trajectory.get_arraynames()}
-        steps, left_out = ionic_steps(
-            arrays, start.atoms, max_iterations=self.settings.electron_maxstep, keep_stress=self.keep_stress
-        )
+        try:
+            steps, left_out = self._steps(trajectory, parameters, start.atoms)
+        except InputError as error:
+            # Raised, it would take the labels of the whole batch with it.
+            return Harvest(left_out=[{"step": None, "reason": str(error)}], code_s=_code_seconds(parameters))
         kind = self.settings.mode.origin_kind
         taken = [batch.add(step, start, trajectory.creator.uuid, kind) for step in steps]
         return Harvest(
             labels=sum(taken),
             left_out=[{"step": entry.index, "reason": entry.reason} for entry in left_out],
-            code_s=float(parameters.get("wall_time_seconds", 0.0)),
+            code_s=_code_seconds(parameters),
         )
+
+    def _steps(
+        self, trajectory: orm.TrajectoryData, parameters: Mapping[str, Any], start: Atoms
+    ) -> tuple[list[IonicStep], list[LeftOut]]:
+        check_units(parameters)
+        arrays = {name: trajectory.get_array(name) for name in trajectory.get_arraynames()}
+        return ionic_steps(arrays, start, max_iterations=self.settings.electron_maxstep, keep_stress=self.keep_stress)
+
+
+def _code_seconds(parameters: Mapping[str, Any]) -> float:
+    return float(parameters.get("wall_time_seconds", 0.0))
 
 
 def _theory(name: LabellerName, settings: LabelSettings, pseudos: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from aiida_nvp.campaign.checks import seed_labels
 from aiida_nvp.campaign.loader import LoadedCampaign
 from aiida_nvp.common.vocabulary import LabellerName
 
@@ -37,8 +38,7 @@ def make_plan(loaded: LoadedCampaign) -> Plan:
     campaign, potential = loaded.campaign, loaded.potential
     members = potential.committee.members
     cells = sum(cell.copies for cell in campaign.cells)
-    per_cell = campaign.seeding.labels_per_cell
-    seeds = cells * per_cell
+    seeds = seed_labels(campaign)
     # A cycle that begins within the budget is labelled whole.
     affordable = max(math.ceil((campaign.stop.max_labels - seeds) / campaign.selection.labels_per_cycle), 1)
     cycles = min(campaign.stop.max_cycles, affordable)

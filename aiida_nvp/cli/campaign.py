@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 from aiida import orm
-from aiida.cmdline.utils.decorators import with_dbenv
 from aiida.engine import ProcessBuilder
 from aiida.engine import submit as engine_submit
 from aiida.engine.utils import instantiate_process
@@ -16,6 +15,7 @@ from aiida.manage import get_manager
 
 from aiida_nvp.campaign.loader import LoadedCampaign, json_schema, load_campaign
 from aiida_nvp.campaign.plan import make_plan
+from aiida_nvp.cli.frame import in_profile
 from aiida_nvp.cli.status import process_node, status_line, watch
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.workflows.campaign_builder import campaign_builder
@@ -46,7 +46,7 @@ def check(file: Path | None, schema: bool, offline: bool) -> None:
 @click.command("run")
 @click.argument("file", type=_FILE)
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Write the report here at the end.")
-@with_dbenv()
+@in_profile
 def run(file: Path, report_path: Path | None) -> None:
     """Run a campaign FILE in this process, with progress, to its end."""
     builder = _builder(_load(file))
@@ -65,7 +65,7 @@ def run(file: Path, report_path: Path | None) -> None:
 @click.command("status")
 @click.argument("pk", type=int, required=False)
 @click.option("--watch", "follow", is_flag=True, help="Keep printing until the process ends.")
-@with_dbenv()
+@in_profile
 def status(pk: int | None, follow: bool) -> None:
     """Tell how far campaign PK is; without PK, list all campaigns."""
     if pk is None:
@@ -104,12 +104,12 @@ def _load(file: Path) -> LoadedCampaign:
         raise click.ClickException(str(error)) from error
 
 
-@with_dbenv()
+@in_profile
 def _builder(loaded: LoadedCampaign) -> ProcessBuilder:
     try:
         return campaign_builder(loaded)
     except InputError as error:
-        raise click.ClickException(f"{loaded.path}: {error}") from error
+        raise click.ClickException(str(error)) from error
 
 
 def _equal_campaign(builder: ProcessBuilder) -> int | None:

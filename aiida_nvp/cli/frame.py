@@ -6,16 +6,20 @@ import importlib
 import os
 import sysconfig
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import click
 
 from aiida_nvp.common.errors import InputError
 
 _PROFILE_KEY = "aiida_nvp.profile"
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,25 @@ def load_usual_profile() -> None:
     except InputError:
         # Commands that only read files do without; the others say themselves that they need a profile.
         return
+
+
+def in_profile(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Load the usual profile before ``function`` runs, or say in one sentence that there is none."""
+
+    @wraps(function)
+    def loaded(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
+        from aiida.cmdline.utils.decorators import load_backend_if_not_loaded  # noqa: PLC0415 - as above
+
+        from aiida_nvp.provision.profile import load  # noqa: PLC0415 - as above
+
+        try:
+            load()
+        except InputError as error:
+            raise click.ClickException("no AiiDA profile; run `aiida-nvp setup`, or name one with -p.") from error
+        load_backend_if_not_loaded()
+        return function(*arguments, **options)
+
+    return loaded
 
 
 def use_own_programs() -> None:

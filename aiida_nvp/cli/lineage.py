@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 from aiida import orm
-from aiida.cmdline.utils.decorators import with_dbenv
 from aiida.common.exceptions import MultipleObjectsError, NotExistent
 
+from aiida_nvp.cli.frame import in_profile
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.report.lineage import trace, trace_all
@@ -17,11 +17,11 @@ _SHORTEST_ID = 8
 
 @click.command("lineage")
 @click.argument("dataset")
-@click.option("--frame", help="Number of the frame, or the beginning of its id.")
+@click.option("--frame", help="Number of the frame, or the beginning of its id; its history is told in full.")
 @click.option("--all", "every", is_flag=True, help="All frames, one line each.")
-@with_dbenv()
+@in_profile
 def lineage(dataset: str, frame: str | None, every: bool) -> None:
-    """Tell for frames of DATASET (pk or uuid) which calculation labelled them and why they were chosen."""
+    """Tell for frames of DATASET (pk or uuid) which calculation labelled them, and what proposed them and why."""
     if every == (frame is not None):
         raise click.UsageError("give either --frame N or --all.")
     node = _dataset(dataset)
@@ -30,7 +30,7 @@ def lineage(dataset: str, frame: str | None, every: bool) -> None:
     except InputError as error:
         raise click.ClickException(str(error)) from error
     for entry in found:
-        click.echo(entry.sentence)
+        click.echo(entry.sentence if every else entry.story)
     missed = sum(bool(entry.misses) for entry in found)
     click.echo(f"{len(found) - missed} of {len(found)} frames traced to the calculation behind them")
     if missed:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 from aiida import orm
-from aiida.cmdline.utils.decorators import with_dbenv
 
+from aiida_nvp.cli.frame import in_profile
 from aiida_nvp.cli.status import process_node
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.report.page import write_report
@@ -16,7 +16,7 @@ from aiida_nvp.report.page import write_report
 @click.command("report")
 @click.argument("pk", type=int)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="HTML file to write.")
-@with_dbenv()
+@in_profile
 def report(pk: int, output: Path | None) -> None:
     """Write the report of campaign PK as one HTML page."""
     click.echo(f"report: {write_campaign_report(process_node(pk), output)}")

@@ -14,12 +14,17 @@ import click
 from aiida import orm
 from aiida.common.exceptions import NotExistent
 from aiida.common.links import LinkType
+from aiida.manage import get_manager
 
+from aiida_nvp.provision.daemon import daemon_is_running, is_attached
+from aiida_nvp.provision.profile import setup_command
 from aiida_nvp.worker.job import PROGRESS_FILE
 
 _POLL_S = 2.0
 _PROGRESS_S = 20.0
 """Numbers inside one stage are printed this often; a new stage is printed at once."""
+_ENGINE_S = 60.0
+"""Daemon and broker are looked at this often: without them all waits for ever, and nothing in the graph shows it."""
 _TAIL_BYTES = 4096
 _CALLS = (LinkType.CALL_CALC, LinkType.CALL_WORK)
 _QUIET = ("elapsed_s",)
@@ -51,8 +56,12 @@ def process_node(pk: int) -> orm.ProcessNode:
 
 
 def watch(pk: int) -> orm.ProcessNode:
-    """Print a line whenever the status changes, until the process ends."""
+    """Print a line whenever the status changes, until the process ends.
+
+    Where daemon or broker has died, one sentence says so, and watching goes on: after the remedy so does the campaign.
+    """
     stage, printed = "", 0.0
+    fault, looked = "", time.monotonic()
     while True:
         # Loaded anew each time: a node that is kept answers from memory, while its state changes elsewhere.
         node = process_node(pk)
@@ -64,7 +73,30 @@ def watch(pk: int) -> orm.ProcessNode:
             stage, printed = now_in, time.monotonic()
         if node.is_terminated:
             return node
+        if time.monotonic() - looked >= _ENGINE_S:
+            before, fault, looked = fault, engine_fault(), time.monotonic()
+            if fault and fault != before:
+                click.echo(fault)
+                sys.stdout.flush()
         time.sleep(_POLL_S)
+
+
+def engine_fault() -> str:
+    """Return one sentence on why no submitted process can go on, with the remedy; empty where nothing is wrong."""
+    profile = get_manager().get_profile()
+    if profile is None:
+        return ""
+    if not daemon_is_running(profile):
+        return (
+            f"the daemon of profile {profile.name} does not run: what was submitted waits until "
+            f"`{setup_command(profile.name)}` starts it (a campaign under `aiida-nvp run` does without)."
+        )
+    if not is_attached(profile):
+        return (
+            f"the daemon of profile {profile.name} runs but takes no tasks: "
+            f"`verdi -p {profile.name} daemon restart` helps, and no process is lost."
+        )
+    return ""
 
 
 def _elapsed(node: orm.ProcessNode) -> str:

@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 from aiida import engine, orm
-from aiida.cmdline.utils.decorators import with_dbenv
 from aiida.engine.processes.functions import FunctionProcess
 from aiida.manage import get_manager
 
-from aiida_nvp.cli.frame import load_usual_profile, one_sentence
+from aiida_nvp.cli.frame import in_profile, load_usual_profile, one_sentence
 from aiida_nvp.cli.inputs import fill_builder, load_process, read_inputs
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.provision.daemon import daemon_is_running
@@ -26,7 +25,7 @@ _YAML = (".yaml", ".yml")
 @click.option("--reuse", is_flag=True, help="Campaign only: take one with the same inputs that runs or has finished.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Campaign only: where --watch writes.")
 def submit(name: str, inputs: Path | None, **campaign: Any) -> None:
-    r"""Submit a campaign file, or any process by its entry point with a file of inputs.
+    """Submit a campaign file, or any process by its entry point with a file of inputs.
 
     \b
     aiida-nvp submit campaign.yaml
@@ -34,7 +33,7 @@ def submit(name: str, inputs: Path | None, **campaign: Any) -> None:
 
     In INPUTS.yaml, `code:label@computer`, `node:uuid-or-pk`, `pseudos:family` and `file:path` stand for what they
     name; plain values become nodes.
-    """
+    """  # noqa: D301 - the backspace tells click to keep the lines below it apart
     load_usual_profile()
     with one_sentence():
         if Path(name).suffix in _YAML:
@@ -47,7 +46,7 @@ def submit(name: str, inputs: Path | None, **campaign: Any) -> None:
             _submit_process(name, inputs)
 
 
-@with_dbenv()
+@in_profile
 def _submit_process(name: str, path: Path) -> None:
     process = load_process(name)
     inputs = read_inputs(path)
@@ -60,7 +59,7 @@ def _submit_process(name: str, path: Path) -> None:
     click.echo(f"submitted {node.process_label} {node.pk}; follow it with `verdi process status {node.pk}`.")
 
 
-@with_dbenv()
+@in_profile
 def _submit_campaign(file: Path, inputs: Path | None, options: dict[str, Any]) -> None:
     if inputs is not None:
         raise InputError(f"{file} is a campaign file and holds all its inputs; leave {inputs} out.")

@@ -79,7 +79,8 @@ def ionic_steps(
     :param start: what was labelled; gives species and periodicity.
     :param max_iterations: number of SCF iterations at which a cycle was cut off unconverged.
     :param keep_stress: whether the stress is trusted.
-    :raises InputError: if an array is missing or the lengths disagree, so that geometries and labels cannot be paired.
+    :raises InputError: if an array is missing or numbers of steps or atoms disagree, so that geometries and labels
+        cannot be paired.
     """
     missing = [name for name in ("positions", "cells", "energy", "forces") if name not in arrays]
     if missing:
@@ -88,6 +89,8 @@ def ionic_steps(
     n_steps = min(len(arrays["positions"]), len(arrays["cells"]), len(energy), len(forces))
     if len(arrays["positions"]) - n_steps > 1 or len({len(energy), len(forces), n_steps}) > 1:
         raise InputError("label: geometries, energies and forces of the calculation differ in number.")
+    if n_steps and {np.shape(arrays["positions"])[1:], forces.shape[1:]} != {(len(start), 3)}:
+        raise InputError(f"label: geometries or forces of the calculation are not those of {len(start)} atoms.")
     iterations = arrays.get("scf_iterations", np.zeros(n_steps))
     steps, left_out = [], []
     for index in range(n_steps):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from aiida_nvp.common.errors import InputError
@@ -53,7 +54,10 @@ class LabelSettings(BaseModel):
 
     @field_validator("starting_magnetization")
     @classmethod
-    def _never_zero(cls, value: dict[str, float]) -> dict[str, float]:
+    def _elements_never_at_zero(cls, value: dict[str, float]) -> dict[str, float]:
+        unknown = [key for key in value if key not in atomic_numbers or key == "X"]
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)} is no chemical symbol; write it as `V: 0.3`")
         zero = [symbol for symbol, start in value.items() if start == 0]
         if zero:
             raise ValueError(f"{', '.join(zero)} starts at 0: leave the species out or give it a moment such as 0.3")

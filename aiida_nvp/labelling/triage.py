@@ -51,7 +51,7 @@ class Harvest:
     """What one calculation gave.
 
     :param labels: number of labels taken.
-    :param left_out: steps that gave no label: ``{"step", "reason"}``.
+    :param left_out: steps that gave no label: ``{"step", "reason"}``; step None stands for the whole calculation.
     :param code_s: seconds inside the labelling code.
     """
 

@@ -9,11 +9,13 @@ from aiida import orm
 from aiida.common.exceptions import NotExistent
 
 from aiida_nvp.common.errors import InputError
+from aiida_nvp.provision.computer import COMPUTER
 from aiida_nvp.provision.steps import Outcome
 from aiida_nvp.workflows.engines import Engines, chosen_engines, store_engines
 
 PW_LABEL = "pw"
 PW_PLUGIN = "quantumespresso.pw"
+PW_DESCRIPTION = "Quantum ESPRESSO pw.x, serial, installed by aiida-nvp setup"
 WORKER_LABEL = "nvp-worker"
 
 
@@ -59,7 +61,7 @@ def ensure_pw(computer: orm.Computer, executable: Path) -> Outcome[orm.Installed
             computer=computer,
             filepath_executable=str(executable),
             default_calc_job_plugin=PW_PLUGIN,
-            description="Quantum ESPRESSO pw.x, serial, installed by aiida-nvp setup",
+            description=PW_DESCRIPTION,
             with_mpi=False,
         )
     )
@@ -95,6 +97,14 @@ def load_code(label: str) -> orm.InstalledCode:
         known = ", ".join(sorted({code.full_label for code in codes if not code.is_hidden})) or "none"
         raise InputError(f"there is no code {label!r}; this profile has: {known}.") from error
     return code
+
+
+def is_own_pw(label: str) -> bool:
+    """Return whether ``label`` means a pw.x of the user's, there or not, and not the one that the setup installs."""
+    try:
+        return load_code(label).description != PW_DESCRIPTION
+    except InputError:
+        return label != f"{PW_LABEL}@{COMPUTER}"
 
 
 def check_own_pw(label: str) -> Outcome[orm.InstalledCode]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from aiida.engine.daemon.client import DaemonException, get_daemon_client
+from aiida.engine.daemon.client import DaemonClient, DaemonException, get_daemon_client
 from aiida.manage import get_config
 from aiida.manage.configuration import Profile
 
@@ -81,15 +81,15 @@ def ensure_daemon(profile: Profile, reread: bool) -> Outcome[None]:
     """
     client = get_daemon_client(profile.name)
     folder = broker_folder(profile)
-    done = "started"
+    done, workers = "started", 1
     try:
         if daemon_is_running(profile):
             if not reread and is_attached(profile):
                 return Outcome(None, "runs", changed=False)
+            done, workers = "restarted", _count_workers(client)
             client.stop_daemon(wait=True)
-            done = "restarted"
         stale = clear_stale_sockets(folder)
-        client.start_daemon()
+        client.start_daemon(number_workers=workers)
     except DaemonException as error:
         raise InputError(f"the daemon of profile {profile.name} does not start: {error}") from error
     if not _wait_until_attached(profile):
@@ -97,8 +97,9 @@ def ensure_daemon(profile: Profile, reread: bool) -> Outcome[None]:
             f"the daemon of profile {profile.name} runs but takes no tasks; "
             f"`verdi -p {profile.name} daemon restart` helps, its log is {client.daemon_log_file}."
         )
+    plural = "" if workers == 1 else "s"
     cleared = ", a stale broker.sockets was removed" if stale else ""
-    return Outcome(None, f"{done} with one worker{cleared}", changed=True)
+    return Outcome(None, f"{done} with {workers} worker{plural}{cleared}", changed=True)
 
 
 def is_attached(profile: Profile) -> bool:
@@ -107,6 +108,14 @@ def is_attached(profile: Profile) -> bool:
         return True
     state = read_broker(broker_folder(profile))
     return state is not None and state.alive and state.workers > 0
+
+
+def _count_workers(client: DaemonClient) -> int:
+    """Return how many workers a daemon has that is about to be restarted; 1 where it no longer answers."""
+    try:
+        return max(1, int(client.get_numprocesses().get("numprocesses", 1)))
+    except DaemonException:
+        return 1
 
 
 def _wait_until_attached(profile: Profile) -> bool:

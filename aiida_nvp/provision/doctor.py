@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from aiida import orm
 from aiida.common.exceptions import AiidaException
+from aiida.manage import get_manager
 from aiida.manage.configuration import Profile
 
 from aiida_nvp.common.errors import InputError
@@ -18,14 +19,13 @@ from aiida_nvp.provision import verdi_hook
 from aiida_nvp.provision.codes import load_code
 from aiida_nvp.provision.computer import COMPUTER, uses_login_shell
 from aiida_nvp.provision.daemon import BrokerState, broker_folder, daemon_is_running, read_broker
-from aiida_nvp.provision.profile import load
+from aiida_nvp.provision.profile import load, setup_command
 from aiida_nvp.provision.pseudopotentials import load_family
 from aiida_nvp.provision.pw_check import PwTrial, try_pw
 from aiida_nvp.workflows.engines import Engines, chosen_engines
 
 _PROGRAM_TIMEOUT_S = 60
 _LIBRARIES = ("torch", "nequip", "nequip-allegro", "aiida-core", "aiida-quantumespresso", "ase")
-_SETUP = "run `aiida-nvp setup`"
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ def examine(profile_name: str | None, tell: Callable[[Finding], None]) -> bool:
     try:
         profile = load(profile_name)
     except InputError as error:
-        report(Finding("profile", False, str(error), _SETUP))
+        report(Finding("profile", False, str(error), _setup(None)))
         return False
     report(Finding("profile", True, f"{profile.name}: {profile.storage_backend}, {profile.process_control_backend}"))
     for check in (check_daemon, check_broker, check_computer):
         report(_guarded(check.__name__.removeprefix("check_"), check, profile))
     engines = chosen_engines()
     if engines is None:
-        report(Finding("engines", False, "this profile has not been set up for aiida-nvp", _SETUP))
+        report(Finding("engines", False, "this profile has not been set up for aiida-nvp", _setup(profile.name)))
     else:
         for part, look in (("pw.x", check_pw), ("pseudopotentials", check_pseudos), ("worker", check_worker)):
             report(_guarded(part, look, engines))
@@ -77,7 +77,10 @@ def check_daemon(profile: Profile) -> Finding:
     if daemon_is_running(profile):
         return Finding("daemon", True, "runs")
     return Finding(
-        "daemon", False, "does not run: `submit` needs it, `run` does not", _SETUP + ", which starts it clean"
+        "daemon",
+        False,
+        "does not run: `submit` needs it, `run` does not",
+        _setup(profile.name) + ", which starts it clean",
     )
 
 
@@ -98,7 +101,7 @@ def diagnose_broker(profile_name: str, daemon_runs: bool, state: BrokerState | N
     if not daemon_runs:
         left = state is not None and state.alive
         sentence = "lives on without its daemon" if left else "starts and ends with the daemon"
-        return Finding("broker", not left, sentence, _SETUP if left else "")
+        return Finding("broker", not left, sentence, _setup(profile_name) if left else "")
     if state is None or not state.alive:
         return Finding("broker", False, "is dead although the daemon runs", restart)
     if state.workers == 0:
@@ -106,11 +109,11 @@ def diagnose_broker(profile_name: str, daemon_runs: bool, state: BrokerState | N
     return Finding("broker", True, f"{state.workers} worker(s) listen, {state.pending} tasks wait")
 
 
-def check_computer(_profile: Profile) -> Finding:
+def check_computer(profile: Profile) -> Finding:
     """Look whether the local computer is configured, and how."""
     computer = orm.Computer.collection.get(label=COMPUTER)
     if not computer.is_configured:
-        return Finding("computer", False, f"{COMPUTER} is not configured", _SETUP)
+        return Finding("computer", False, f"{COMPUTER} is not configured", _setup(profile.name))
     if uses_login_shell(computer):
         remedy = f"faster: `verdi computer configure core.local {COMPUTER} -n --no-use-login-shell`"
         return Finding("computer", True, f"{COMPUTER} starts a login shell for every command", remedy)
@@ -130,7 +133,7 @@ def check_pw(engines: Engines) -> Finding:
         (Path(folder) / pseudo.filename).write_text(pseudo.get_content(), encoding="utf-8")
         trial = try_pw(PwTrial(str(code.filepath_executable), element, pseudo.filename, Path(folder)))
     if trial.energy_ry is None:
-        return Finding("pw.x", False, f"{code.full_label} failed: {trial.complaint}", _SETUP)
+        return Finding("pw.x", False, f"{code.full_label} failed: {trial.complaint}", _setup(_loaded()))
     version = f"{trial.version}, " if trial.version else ""
     sentence = f"{code.full_label}: {version}one atom of {element} in {trial.seconds:.1f} s, {trial.energy_ry:.3f} Ry"
     return Finding("pw.x", True, sentence)
@@ -182,4 +185,15 @@ def _guarded(part: str, check: Callable[..., Finding], subject: object) -> Findi
     try:
         return check(subject)
     except (InputError, AiidaException, OSError, ValueError, subprocess.SubprocessError) as error:
-        return Finding(part, False, str(error).splitlines()[0] if str(error) else type(error).__name__, _SETUP)
+        return Finding(
+            part, False, str(error).splitlines()[0] if str(error) else type(error).__name__, _setup(_loaded())
+        )
+
+
+def _setup(profile_name: str | None) -> str:
+    return f"run `{setup_command(profile_name)}`"
+
+
+def _loaded() -> str | None:
+    profile = get_manager().get_profile()
+    return profile.name if profile is not None else None

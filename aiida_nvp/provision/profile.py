@@ -37,6 +37,11 @@ def default_engines_folder() -> Path:
     return folder.parent / ".engines" if os.environ.get("AIIDA_PATH") else folder / "engines"
 
 
+def setup_command(name: str | None) -> str:
+    """Return the command that repairs the profile of this name; the usual one need not be named."""
+    return "aiida-nvp setup" if name in (None, PROFILE) else f"aiida-nvp setup -p {name}"
+
+
 def load(name: str | None = None) -> Profile:
     """Load a profile: the named one, else the one already loaded, else ``nvp``, else the default.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiida.manage.configuration import Profile
 
 from aiida_nvp.provision import verdi_hook
-from aiida_nvp.provision.codes import check_own_pw, ensure_pw, ensure_worker, record_engines
+from aiida_nvp.provision.codes import check_own_pw, ensure_pw, ensure_worker, is_own_pw, record_engines
 from aiida_nvp.provision.computer import ensure_computer
 from aiida_nvp.provision.daemon import ensure_daemon
 from aiida_nvp.provision.profile import (
@@ -17,10 +17,10 @@ from aiida_nvp.provision.profile import (
     ensure_profile,
     ensure_write_ahead_log,
 )
-from aiida_nvp.provision.pseudopotentials import check_own_family, ensure_family
+from aiida_nvp.provision.pseudopotentials import FAMILY, check_own_family, ensure_family
 from aiida_nvp.provision.quantum_espresso import ensure_quantum_espresso
-from aiida_nvp.provision.steps import Steps
-from aiida_nvp.workflows.engines import Engines
+from aiida_nvp.provision.steps import Outcome, Steps
+from aiida_nvp.workflows.engines import Engines, chosen_engines
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Choices:
     """What the user may choose.
 
     :param profile: an existing AiiDA profile; None for our own.
-    :param pw: the user's own pw.x, ``code@computer``; None to install one.
-    :param pseudos: an installed pseudopotential family; None to generate one.
+    :param pw: the user's own pw.x, ``code@computer``; None for the own one of an earlier setup, else to install one.
+    :param pseudos: an installed pseudopotential family; None for that of an earlier setup, else to generate one.
     :param engines: where programs are installed; None for the default folder.
     :param hook: whether ``verdi process submit`` is wanted.
     :param daemon: whether the daemon is started.
@@ -54,6 +54,9 @@ def set_up(choices: Choices, steps: Steps) -> Profile:
     computer = steps.do("computer", ensure_computer, profile)
     worker = steps.do("worker", ensure_worker, computer)
 
+    kept = _kept_engines(choices)
+    if kept:
+        choices = steps.do("own engines", _keep, choices, kept)
     programs = None
     if choices.pw is None or choices.pseudos is None:
         engines = (choices.engines or default_engines_folder()).expanduser().resolve()
@@ -73,3 +76,22 @@ def set_up(choices: Choices, steps: Steps) -> Profile:
     if choices.daemon:
         steps.do("daemon", ensure_daemon, profile, "options" in steps.changed)
     return profile
+
+
+def _kept_engines(choices: Choices) -> dict[str, str]:
+    """Return the user's own engines that an earlier setup recorded, as far as no others are named now."""
+    before = chosen_engines()
+    if before is None:
+        return {}
+    kept = {}
+    if choices.pw is None and before.pw and is_own_pw(before.pw):
+        kept["pw"] = before.pw
+    if choices.pseudos is None and before.pseudos and before.pseudos != FAMILY:
+        kept["pseudos"] = before.pseudos
+    return kept
+
+
+def _keep(choices: Choices, kept: dict[str, str]) -> Outcome[Choices]:
+    others = " and ".join(f"--{name}" for name in kept)
+    sentence = f"{', '.join(kept.values())} kept from the setup before; {others} would name others"
+    return Outcome(replace(choices, **kept), sentence, changed=False)

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiida.orm import CalcJobNode, Dict, ProcessNode
 
-from aiida_nvp.report.links import calls, jobs_below, output, process_ref
+from aiida_nvp.report.links import calls, inputs, jobs_below, output, process_ref
 
 STAGES = {
     "label": "Labels",
@@ -30,7 +30,7 @@ class StageCost:
 
     :param jobs: number of jobs, those reused from the cache among them.
     :param run_s: seconds inside the programs, summed over jobs.
-    :param core_s: the same times the cores granted.
+    :param core_s: the same times the cores at work: those granted, or the processes of a job that runs more.
     :param engine_s: seconds that the jobs existed beyond that: preparing, queueing, polling, retrieving, parsing.
     :param reused: jobs taken over from the cache, which cost nothing; left out of the sums.
     :param untimed: jobs that do not say how long their program ran; left out of the sums.
@@ -100,7 +100,17 @@ def _sum(name: str, jobs: Sequence[CalcJobNode]) -> StageCost:
 def _cores(job: CalcJobNode) -> int:
     resources = job.get_option("resources") or {}
     count = int(resources.get("num_machines", 1)) * int(resources.get("num_mpiprocs_per_machine", 1))
-    return count * int(resources.get("num_cores_per_mpiproc", 1))
+    granted = count * int(resources.get("num_cores_per_mpiproc", 1))
+    return max(granted, _processes(job))
+
+
+def _processes(job: CalcJobNode) -> int:
+    """Return how many processes an exploration spread its replicas over; every other job is one."""
+    parameters = inputs(job, Dict).get("parameters")
+    values = parameters.get_dict() if parameters is not None else {}
+    if "replicas" not in values:
+        return 1
+    return min(int(values.get("processes", 1)), int(values["replicas"]))
 
 
 def _last_progress(job: CalcJobNode) -> float | None:

@@ -94,7 +94,7 @@ def coordination_figure(analysis: Analysis | None) -> str | None:
 
 
 def msd_figure(analysis: Analysis | None, mobile: str | None) -> str | None:
-    """Draw the mean-square displacement: the mobile species stage by stage, and all species in the last stage."""
+    """Draw the mean-square displacement: the mobile species stage by stage, and all species in the first stage."""
     stages = _stages(analysis)
     if analysis is None or not stages:
         return None

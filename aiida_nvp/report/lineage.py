@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -19,85 +18,11 @@ from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frame import frame_id
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
-from aiida_nvp.report.links import AnyData, NodeRef, ProcessRef, creator, inputs, process_ref, ref
+from aiida_nvp.report.history import LabelSource, Lineage, Proposal
+from aiida_nvp.report.links import AnyData, creator, inputs, process_ref, ref
 
 FORCE_TOLERANCE = 1e-4
 """Forces of a frame and of the calculation behind it agree within this many eV/angstrom."""
-
-
-@dataclass(frozen=True)
-class LabelSource:
-    """The calculation that made a label.
-
-    :param step: ionic step of the calculation, from 0.
-    :param inputs: its inputs by link label.
-    """
-
-    calculation: ProcessRef
-    step: int
-    trajectory: NodeRef
-    inputs: Mapping[str, NodeRef]
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """What put the start geometry of the labelling calculation forward.
-
-    :param process: an exploration or a generator; None for frames that the user gave.
-    :param info: what that process says of the frame: kind, replica, MD step, time, temperature, score, reason.
-    :param committee: potentials that drove and judged the exploration, by link label.
-    """
-
-    process: ProcessRef | None
-    dataset: NodeRef
-    info: Mapping[str, Any]
-    committee: Mapping[str, NodeRef]
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """The history of one frame; complete when ``misses`` is empty.
-
-    :param hops: processes passed on the way, from the data set back.
-    :param misses: one sentence for each place where the trail was lost.
-    """
-
-    index: int
-    frame_id: str
-    formula: str
-    dataset: NodeRef
-    label: LabelSource | None
-    proposal: Proposal | None
-    hops: tuple[ProcessRef, ...]
-    misses: tuple[str, ...]
-
-    @property
-    def sentence(self) -> str:
-        """The history in words."""
-        head = f"Frame {self.index} ({self.formula}, {self.frame_id[:12]})"
-        if self.misses:
-            return f"{head}: {' '.join(self.misses)}"
-        return f"{head}: {self._label_words()}; {self._proposal_words()}."
-
-    def _label_words(self) -> str:
-        if self.label is None:
-            return "no label"
-        calculation = self.label.calculation
-        return f"labelled by {calculation.kind}<{calculation.pk}>, ionic step {self.label.step}"
-
-    def _proposal_words(self) -> str:
-        if self.proposal is None:
-            return "origin unknown"
-        if self.proposal.process is None:
-            return f"start geometry given by the user in {self.proposal.dataset.kind}<{self.proposal.dataset.pk}>"
-        info, process = self.proposal.info, self.proposal.process
-        said = [str(info.get("kind", "frame"))]
-        units = {"replica": "", "step": "", "time_ps": " ps", "temperature": " K", "score": " eV/angstrom"}
-        for key, unit in units.items():
-            if isinstance(info.get(key), int | float):
-                said.append(f"{key.removesuffix('_ps')} {info[key]:.4g}{unit}")
-        said += [str(info["reason"])] if info.get("reason") else []
-        return f"proposed by {process.kind}<{process.pk}> ({', '.join(said)})"
 
 
 def trace(dataset: DatasetData, frame: int | str) -> Lineage:
@@ -297,3 +222,6 @@ def _origin(info: Mapping[str, Any]) -> dict[str, Any]:
 def _name(node: ProcessNode | Data) -> str:
     named = process_ref(node) if isinstance(node, ProcessNode) else ref(node)
     return f"{named.kind}<{named.pk}>"
+
+
+__all__ = ("LabelSource", "Lineage", "Proposal", "trace", "trace_all")

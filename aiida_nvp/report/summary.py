@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from aiida_nvp.common.vocabulary import LabellerName, LabelStatus
 from aiida_nvp.common.vocabulary import Verdict as VerdictWord
 from aiida_nvp.report.model import Campaign, Cycle, Values
@@ -82,6 +84,32 @@ def failed_rows(campaign: Campaign) -> list[dict[str, Any]]:
 def level_of_theory(campaign: Campaign) -> Values:
     """Return how the labels were computed."""
     return next((batch.level_of_theory for _, batch in campaign.batches if batch.level_of_theory), {})
+
+
+def limits_sentence(campaign: Campaign) -> str | None:
+    """Return what the labels are not, as cells and level of theory have it; None for a rehearsal or before labels."""
+    source = campaign.dataset or (campaign.seed_labels.dataset if campaign.seed_labels else None)
+    if source is None or is_rehearsal(campaign):
+        return None
+    sizes = np.diff(source.frames.offsets)
+    low, high = int(sizes.min()), int(sizes.max())
+    size = f"{low} atoms" if low == high else f"{low} to {high} atoms"
+    where = _sampling(level_of_theory(campaign).get("kpoints"))
+    return (
+        f"converged physics: cells of {size}{where} give consistent labels; "
+        "whether energies are converged with cell size, k-points and cutoff is not shown here;"
+    )
+
+
+def _sampling(kpoints: object) -> str:
+    if kpoints is None:
+        return ""
+    mesh = list(kpoints) if isinstance(kpoints, list | tuple) else None
+    if kpoints == "gamma" or mesh == [1, 1, 1]:
+        return " sampled at the Gamma point only"
+    if mesh is not None:
+        return f" sampled on a {' x '.join(map(str, mesh))} mesh of k-points"
+    return f" sampled on meshes of k-points that follow from {kpoints}"
 
 
 def calibrated_cycles(campaign: Campaign) -> list[Cycle]:

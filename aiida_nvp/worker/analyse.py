@@ -1,7 +1,7 @@
 """Stage ``analyse``: structure and transport of the stages of a trajectory.
 
-Reads ``trajectory.h5``. ``input.json``: ``stages`` [{index, name, temperature}], ``pairs`` {"P-O": longest bond},
-``mobile`` species, and optionally ``bin_width``, ``forbidden_distance`` and ``structure_frames``.
+Reads ``trajectory.h5``. ``input.json``: ``stages`` [{index, name, temperature}], ``pairs`` {"P-O": longest bond}, and
+optionally ``mobile`` species, ``bin_width``, ``forbidden_distance`` and ``structure_frames``.
 """
 
 from __future__ import annotations
@@ -97,8 +97,13 @@ def _stage(
             "error": bonds.short_pairs[1],
         },
         "msd": _displacements(frames, arrays, prefix),
-        "percolation": {"species": settings.mobile, **asdict(percolation(frames, settings.mobile))},
+        **_percolation(frames, settings.mobile),
     }
+
+
+def _percolation(frames: Trajectory, mobile: str | None) -> dict[str, Any]:
+    """Return the entry ``percolation``, or none where no species was asked for."""
+    return {} if mobile is None else {"percolation": {"species": mobile, **asdict(percolation(frames, mobile))}}
 
 
 def _rdf(rdf: Rdf, arrays: Arrays, prefix: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Kelvin, Positive, TimestepFs
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.units import FEMTOSECONDS_PER_PICOSECOND
 
@@ -18,15 +19,13 @@ CANDIDATES_FILE = "candidates.npz"
 CHECKPOINT_FILE = "checkpoint.npz"
 TRAJECTORY_FILE = "trajectory.h5"
 
-Kelvin = Annotated[float, Field(ge=0)]
-
 
 class Stage(BaseModel):
     """A number of steps with the thermostat moving linearly from one temperature to another (K)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: Annotated[int, Field(gt=0)]
+    steps: Count
     temperature_from: Kelvin
     temperature_to: Kelvin
     name: str = ""
@@ -41,10 +40,10 @@ class Dynamics(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    timestep_fs: Annotated[float, Field(gt=0, le=10)] = 1.0
-    friction_per_fs: Annotated[float, Field(gt=0, le=1)] = 0.02
-    max_temperature: Annotated[float, Field(gt=0)] = 10000.0
-    min_distance_scale: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    timestep_fs: TimestepFs = 1.0
+    friction_per_fs: FrictionPerFs = 0.02
+    max_temperature: Positive = 10000.0
+    min_distance_scale: DistanceScale = 0.5
 
     def time_ps(self, step: int) -> float:
         """Return the time of a step in ps."""
@@ -65,10 +64,10 @@ class ExploreSettings(Dynamics):
     """
 
     schedules: Annotated[tuple[Schedule, ...], Field(min_length=1)]
-    replicas: Annotated[int, Field(gt=0)]
-    stride: Annotated[int, Field(gt=0)] = 20
-    break_threshold: Annotated[float, Field(gt=0)] = 1.5
-    processes: Annotated[int, Field(gt=0)] = 1
+    replicas: Count
+    stride: Count = 20
+    break_threshold: Positive = 1.5
+    processes: Count = 1
 
 
 class ProduceSettings(Dynamics):
@@ -78,11 +77,11 @@ class ProduceSettings(Dynamics):
     """
 
     schedule: Schedule
-    relax_steps: Annotated[int, Field(ge=0)] = 0
-    dump_every: Annotated[int, Field(gt=0)] = 10
-    thermo_every: Annotated[int, Field(gt=0)] = 10
-    committee_every: Annotated[int, Field(gt=0)] = 25
-    checkpoint_every: Annotated[int, Field(gt=0)] = 500
+    relax_steps: CountFromZero = 0
+    dump_every: Count = 10
+    thermo_every: Count = 10
+    committee_every: Count = 25
+    checkpoint_every: Count = 500
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class AnalyseSettings:
 
     :param stages: mappings with ``index`` and, if wanted, ``name`` and ``temperature``.
     :param pairs: longest bond (angstrom) by pair ``centre-ligand``.
-    :param mobile: species whose percolation is asked for.
+    :param mobile: species whose percolation is asked for; none is measured without it.
     :param bin_width: bin of g(r) (angstrom).
     :param forbidden_distance: no two atoms belong closer (angstrom).
     :param structure_frames: frames a stage used for structure, evenly spaced: neighbours in time say little new.
@@ -99,7 +98,7 @@ class AnalyseSettings:
 
     stages: tuple[Mapping[str, Any], ...]
     pairs: Mapping[str, float]
-    mobile: str
+    mobile: str | None = None
     bin_width: float = 0.05
     forbidden_distance: float = 1.1
     structure_frames: int = 200
@@ -113,7 +112,7 @@ class AnalyseSettings:
         known = set(cls.__dataclass_fields__)
         if unknown := sorted(set(values) - known):
             raise InputError(f"unknown parameter {unknown[0]!r}; known are {', '.join(sorted(known))}.")
-        if missing := [key for key in ("stages", "pairs", "mobile") if key not in values]:
+        if missing := [key for key in ("stages", "pairs") if key not in values]:
             raise InputError(f"parameter {missing[0]!r} is missing.")
         if not values["stages"] or any("index" not in stage for stage in values["stages"]):
             raise InputError("`stages` needs at least one entry, each with the `index` of a stage of the schedule.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aiida import orm
@@ -10,6 +12,7 @@ from aiida.engine import ProcessBuilder
 
 from aiida_nvp.campaign.loader import LoadedCampaign
 from aiida_nvp.campaign.schema import Campaign, CellSpec
+from aiida_nvp.campaign.source import Source
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import LabellerName
 from aiida_nvp.workflows.campaign import CampaignWorkChain
@@ -19,7 +22,8 @@ from aiida_nvp.workflows.engines import Engines, chosen_engines
 def campaign_builder(loaded: LoadedCampaign) -> ProcessBuilder:
     """Return the filled builder of the campaign.
 
-    :raises InputError: if a code or a pseudopotential that the campaign needs is not in the profile.
+    :raises InputError: if a code or a pseudopotential that the campaign needs is not in the profile; the message
+        begins with the file, and with the line where the file names what is missing.
     """
     campaign = loaded.campaign
     builder = CampaignWorkChain.get_builder()
@@ -66,9 +70,18 @@ def find_pseudos(label: str, species: list[str]) -> dict[str, orm.UpfData]:
         raise InputError(f"family `{label}` does not cover {', '.join(species)}: {error}") from error
 
 
-def _engines(campaign: Campaign) -> Engines:
+@contextmanager
+def _blaming(source: Source, *location: str, given: bool) -> Iterator[None]:
+    """Begin the message of an error with the line of what the file gives, or with the file for what it leaves open."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source.place(*location) if given else source.path}: {error}") from error
+
+
+def _engines(loaded: LoadedCampaign) -> Engines:
     """Return what the file names, and for the rest what the setup chose."""
-    labeller, worker = campaign.labeller, campaign.compute.worker
+    labeller, worker = loaded.campaign.labeller, loaded.campaign.compute.worker
     chosen = chosen_engines()
     if chosen is None:
         rehearsal = labeller.kind is LabellerName.REHEARSAL
@@ -77,7 +90,8 @@ def _engines(campaign: Campaign) -> Engines:
         missing += [] if labeller.pseudos or rehearsal else ["labeller.pseudos"]
         if missing:
             raise InputError(
-                f"no engines are set up in this profile; run `aiida-nvp setup`, or give {', '.join(missing)}."
+                f"{loaded.source.path}: no engines are set up in this profile; run `aiida-nvp setup`, "
+                f"or give {', '.join(missing)}."
             )
         chosen = Engines("", "", "")
     return Engines(labeller.code or chosen.pw, worker or chosen.worker, labeller.pseudos or chosen.pseudos)
@@ -85,7 +99,7 @@ def _engines(campaign: Campaign) -> Engines:
 
 def _learn_inputs(loaded: LoadedCampaign) -> dict[str, Any]:
     campaign = loaded.campaign
-    engines = _engines(campaign)
+    engines = _engines(loaded)
     uncertainty = campaign.uncertainty
     exploration = campaign.exploration.model_dump(mode="json", exclude={"cells"})
     exploration |= {"processes": campaign.compute.processes, "break_threshold": uncertainty.break_raw}
@@ -97,7 +111,8 @@ def _learn_inputs(loaded: LoadedCampaign) -> dict[str, Any]:
         "min_distance_scale": campaign.exploration.min_distance_scale,
     }
     target = {"target_force_error": uncertainty.target_force_error}
-    worker = find_code(engines.worker, "worker programs")
+    with _blaming(loaded.source, "compute", "worker", given=campaign.compute.worker is not None):
+        worker = find_code(engines.worker, "worker programs")
     inputs: dict[str, Any] = {
         "definition": orm.Dict(loaded.potential.plain()),
         "exploration": orm.Dict(exploration),
@@ -127,8 +142,10 @@ def _label_inputs(loaded: LoadedCampaign, engines: Engines, worker: orm.Abstract
     if labeller.max_wallclock_s is not None:
         inputs["options"] = orm.Dict({"max_wallclock_seconds": labeller.max_wallclock_s})
     if labeller.kind is LabellerName.QUANTUM_ESPRESSO:
-        inputs["code"] = find_code(engines.pw, "pw.x")
-        inputs["pseudos"] = find_pseudos(engines.pseudos, list(loaded.potential.species))
+        with _blaming(loaded.source, "labeller", "code", given=labeller.code is not None):
+            inputs["code"] = find_code(engines.pw, "pw.x")
+        with _blaming(loaded.source, "labeller", "pseudos", given=labeller.pseudos is not None):
+            inputs["pseudos"] = find_pseudos(engines.pseudos, list(loaded.potential.species))
     else:
         inputs["code"] = worker
     return inputs

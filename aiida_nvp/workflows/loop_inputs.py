@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiida_nvp.calculations.assess import stop_rules
 from aiida_nvp.calculations.select import batch_settings
 from aiida_nvp.common.errors import InputError
+from aiida_nvp.common.potential import PotentialDefinition
+from aiida_nvp.labelling.settings import read_settings as read_label_settings
+from aiida_nvp.uncertainty.calibration import thresholds
+from aiida_nvp.worker.settings import ExploreSettings, read_settings
 
 
 def refuse(inputs: Mapping[str, Any]) -> str:
@@ -15,12 +19,39 @@ def refuse(inputs: Mapping[str, Any]) -> str:
     try:
         stop_rules(inputs["stop"].get_dict())
         batch_settings(inputs["selection"].get_dict(), {})
+        for name, check in _CHECKS.items():
+            if name in inputs:
+                _check(name, check, inputs[name].get_dict())
+        _check("label.settings", read_label_settings, inputs["label"]["settings"].get_dict())
         for name in ("frames", "dataset"):
             if name in inputs:
                 _check_species(name, inputs[name].frames.species(), inputs["definition"]["species"])
     except InputError as error:
         return str(error)
     return ""
+
+
+def _check(name: str, check: Callable[[dict[str, Any]], object], values: dict[str, Any]) -> None:
+    try:
+        check(values)
+    except InputError as error:
+        raise InputError(f"`{name}`: {error}") from error
+
+
+def _check_calibration(values: Mapping[str, Any]) -> None:
+    target = values.get("target_force_error")
+    if isinstance(target, bool) or not isinstance(target, int | float):
+        raise InputError(f"target_force_error must be a number in eV/angstrom, not {target!r}.")
+    thresholds(target)
+
+
+_CHECKS: Mapping[str, Callable[[dict[str, Any]], object]] = {
+    "definition": lambda values: read_settings(PotentialDefinition, values),
+    "exploration": lambda values: read_settings(ExploreSettings, values),
+    "calibration": _check_calibration,
+    "seed_settings": read_label_settings,
+}
+"""Who will read each port later, asked now."""
 
 
 def _check_species(name: str, found: list[str], known: list[str]) -> None:

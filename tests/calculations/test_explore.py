@@ -145,3 +145,12 @@ def test_evaluation_without_numbers_is_an_error_with_its_outputs(stand_in, membe
     outputs, node = run_get_node(builder)
     assert node.exit_status == EvaluateCalculation.exit_codes.ERROR_MODEL_NOT_FINITE.status
     assert np.isnan(outputs["predictions"].get_array("energy")).all()
+
+
+@pytest.mark.parametrize(("processes", "granted", "threads"), [(1, 1, 1), (2, 1, 1), (2, 4, 2), (8, 4, 2)])
+def test_processes_share_the_cores_that_were_granted(builder, prepare, processes, granted, threads):
+    builder.parameters = {**PARAMETERS, "processes": processes}
+    resources = {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": granted}
+    builder.metadata.options.resources = resources
+    info, _ = prepare(builder)
+    assert info.prepend_text == f"export OMP_NUM_THREADS={threads}"

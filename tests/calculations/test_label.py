@@ -43,7 +43,7 @@ def trajectory(frames, index, steps=1, iterations=10):
     return node.store()
 
 
-def collect(frames, trajectories, settings=None, labeller="rehearsal", **more):
+def collect(frames, trajectories, settings=None, labeller="rehearsal", parameters=None, **more):
     rows = [
         Outcome(identity, (frame_key(identity),) if frame_key(identity) in trajectories else (), "uuid", 1).plain()
         for identity in dict.fromkeys(frames.frames.ids())
@@ -54,7 +54,8 @@ def collect(frames, trajectories, settings=None, labeller="rehearsal", **more):
         labeller=orm.Str(labeller),
         outcomes=orm.Dict({"rows": rows}),
         trajectories=trajectories,
-        parameters={key: orm.Dict({"energy_units": "eV", "wall_time_seconds": 2.5}) for key in trajectories},
+        parameters=parameters
+        or {key: orm.Dict({"energy_units": "eV", "wall_time_seconds": 2.5}) for key in trajectories},
         **more,
     )
 
@@ -135,3 +136,32 @@ def test_a_geometry_met_twice_is_one_label():
     outputs = collect(frames, {frame_key(identity): again.store()}, {"mode": "relax"})
     assert len(outputs["dataset"]) == 1
     assert outputs["triage"]["counts"]["labels"] == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "units", "words"),
+    [
+        (("energy", np.zeros(3)), "eV", "differ in number"),
+        (("forces", np.zeros((1, 5, 3))), "eV", "not those of 2 atoms"),
+        (None, "hartree", "`energy_units` is 'hartree'"),
+    ],
+    ids=["lengths", "atoms", "units"],
+)
+def test_output_that_cannot_be_read_costs_its_own_frame_alone(spoil, units, words):
+    frames = dataset(1, 2)
+    keys = [frame_key(identity) for identity in frames.frames.ids()]
+    good, bad = trajectory(frames, 0), trajectory(frames, 1).clone()
+    if spoil is not None:
+        bad.set_array(*spoil)
+    bad.base.links.add_incoming(orm.CalcJobNode().store(), link_type=LinkType.CREATE, link_label="output_trajectory")
+    parameters = {
+        keys[0]: orm.Dict({"energy_units": "eV"}),
+        keys[1]: orm.Dict({"energy_units": units, "wall_time_seconds": 4.0}),
+    }
+    outputs = collect(frames, {keys[0]: good, keys[1]: bad.store()}, parameters=parameters)
+    assert len(outputs["dataset"]) == 1
+    kept, lost = outputs["triage"].get_dict()["frames"]
+    assert (kept["status"], lost["status"]) == ("converged", "rejected")
+    assert words in lost["reason"]
+    assert lost["left_out"] == [{"step": None, "reason": lost["reason"]}]
+    assert lost["code_s"] == 4.0

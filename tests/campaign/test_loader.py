@@ -3,11 +3,16 @@
 import json
 import textwrap
 
+import numpy as np
 import pytest
 
+from aiida_nvp.campaign.checks import _frames
 from aiida_nvp.campaign.loader import json_schema, load_campaign
 from aiida_nvp.campaign.plan import make_plan
+from aiida_nvp.campaign.schema import ExplorationSpec, MdStage, ProductionSpec
 from aiida_nvp.common.errors import InputError
+from aiida_nvp.worker.md import stage_of_step
+from aiida_nvp.worker.settings import ExploreSettings, ProduceSettings, Stage
 
 POTENTIAL = """\
 name: tiny
@@ -97,7 +102,19 @@ def test_plan_respects_the_label_budget(write):
         ("labels_per_cycle: 6", "labels_per_cycle: 0", "labels_per_cycle", "greater than or equal to 1"),
         ("labels_per_cycle: 6", "labels_per_cycle: 60", "labels_per_cycle", "no cycle could be labelled"),
         ("kind: rehearsal", "kind: vasp", "labeller", "quantumespresso"),
-        ("stages: [melt]", "stages: [freeze]", "name: small", "production.schedule has"),
+        ("stages: [melt]", "stages: [freeze]", "analysis", "no stage freeze; production.schedule has melt"),
+        ("name: melt, ", "", "analysis", "no stage melt; production.schedule has no stage with a name"),
+        ("mobile: Na", "mobile: K", "analysis", "no K to follow; the production cell has Na, O, P, V"),
+        ("P-O: 2.2", "Si-O: 2.2", "analysis", "no Si to measure; the production cell has Na, O, P, V"),
+        ("name: melt, steps: 100", "name: melt, steps: 29", "name: melt", "(3 frames, at least 4 are needed)"),
+        ("max_labels: 40", "max_labels: 15", "max_labels", "up to 15 labels and the budget is 15; give more than 15"),
+        ("replicas: 4", "replicas: 4\n  friction_per_fs: 20", "schedules:", "less than or equal to 1"),
+        (
+            "kind: rehearsal",
+            "kind: rehearsal, settings: {starting_magnetization: {v: 0.3}}",
+            "labeller",
+            "v is no chemical symbol; write it as `V: 0.3`",
+        ),
         ("P-O: 2.2", "PO: 2.2", "analysis", "write it as `P-O: 2.2`"),
         (
             "temperature_from: 300, temperature_to: 900",
@@ -116,6 +133,48 @@ def test_faults_are_named_with_their_line(write, old, new, line, words):
     message = str(caught.value)
     assert words in message
     assert f"{path}:{line_of(line)}:" in message
+
+
+def test_a_production_without_named_stages_is_refused(write):
+    path = write("name: melt, ", "")
+    path.write_text(path.read_text().replace("stages: [melt], ", ""))
+    with pytest.raises(InputError) as caught:
+        load_campaign(path)
+    assert str(caught.value) == (
+        f"{path}:{line_of('schedule:')}: production.schedule: no stage has a name, and only named ones are analysed."
+    )
+
+
+def test_without_a_mobile_species_percolation_is_left_out(write):
+    assert load_campaign(write(", mobile: Na", "")).campaign.analysis.mobile is None
+
+
+def test_stages_nobody_analyses_may_be_short(write):
+    short = "- {name: blink, steps: 1, temperature_from: 300, temperature_to: 300}"
+    path = write("- {name: melt", f"{short}\n    - {{name: melt")
+    assert len(load_campaign(path).campaign.production.schedule) == 2
+
+
+@pytest.mark.parametrize("begin", [0, 3, 10, 17])
+@pytest.mark.parametrize("steps", [1, 9, 10, 41])
+@pytest.mark.parametrize("every", [1, 5, 10])
+def test_frames_of_a_stage_are_counted_as_the_run_dumps_them(begin, steps, every):
+    stages = stage_of_step([Stage(steps=n, temperature_from=1, temperature_to=1) for n in (begin, steps) if n])
+    dumped = stages[::every]
+    assert _frames(begin, begin + steps, every) == np.count_nonzero(dumped == stages[-1])
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow"), [(Stage, MdStage), (ExploreSettings, ExplorationSpec), (ProduceSettings, ProductionSpec)]
+)
+def test_bounds_of_a_campaign_lie_within_those_of_the_worker(wide, narrow):
+    def bounds(model, name):
+        return [(type(bound), bound) for bound in model.model_fields[name].metadata]
+
+    shared = {name for name in narrow.model_fields if name in wide.model_fields and bounds(wide, name)}
+    assert shared
+    for name in shared:
+        assert set(bounds(wide, name)) <= set(bounds(narrow, name)), name
 
 
 def test_several_faults_are_told_at_once(write):

@@ -7,6 +7,7 @@ from aiida import orm
 from click.testing import CliRunner
 
 from aiida_nvp.cli import campaign
+from aiida_nvp.workflows.engines import Engines, store_engines
 
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
 
@@ -43,6 +44,41 @@ def test_check_names_engines_that_are_missing():
     result = invoke(campaign.check, REHEARSAL)
     assert result.exit_code == 1
     assert "no engines are set up in this profile; run `aiida-nvp setup`" in result.output
+
+
+@pytest.fixture
+def first_principles(tmp_path, worker_code):
+    """Return a function that writes a campaign which names its engines; they stand on lines 2, 3 and 5."""
+
+    def _write(worker=worker_code.full_label, code="pw@nowhere", pseudos="none/PBE"):
+        path = tmp_path / "campaign.yaml"
+        text = REHEARSAL.read_text().replace("compute: {processes: 2}", "")
+        text = text.replace("labeller:\n  kind: rehearsal\n  in_flight: 4", "")
+        text = text.replace("potential: nvp-tiny", f"potential: {REHEARSAL.parents[2] / 'potentials/nvp-tiny'}")
+        head = (
+            f"labeller:\n  code: {code}\n  pseudos: {pseudos}\n  kind: quantumespresso\ncompute: {{worker: {worker}}}"
+        )
+        path.write_text(f"{head}\n{text}")
+        return path
+
+    return _write
+
+
+@pytest.mark.usefixtures("no_engines")
+def test_check_names_the_line_of_an_engine_that_is_not_there(first_principles, worker_code):
+    path = first_principles(worker="none@nowhere")
+    assert f"Error: {path}:5: compute.worker: no single code `none@nowhere`" in invoke(campaign.check, path).output
+    path = first_principles()
+    assert f"Error: {path}:2: labeller.code: no single code `pw@nowhere`" in invoke(campaign.check, path).output
+    path = first_principles(code=worker_code.full_label)
+    assert f"Error: {path}:3: labeller.pseudos: no pseudopotential family" in invoke(campaign.check, path).output
+
+
+@pytest.mark.usefixtures("no_engines")
+def test_check_blames_the_setup_for_what_the_file_does_not_name():
+    store_engines(Engines(pw="", worker="gone@nowhere", pseudos=""))
+    output = invoke(campaign.check, REHEARSAL).output
+    assert f"Error: {REHEARSAL}: no single code `gone@nowhere` for worker programs" in output
 
 
 def test_status_without_campaigns_says_how_to_start_one():

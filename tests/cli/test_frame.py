@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -8,6 +10,8 @@ from click.testing import CliRunner
 from aiida_nvp.cli import COMMANDS, nvp
 from aiida_nvp.cli.frame import Entry, LazyGroup
 from aiida_nvp.common.errors import InputError
+
+REHEARSAL = str(Path(__file__).parents[2] / "workchains" / "campaigns" / "rehearsal.yaml")
 
 
 @click.command("fails")
@@ -67,3 +71,50 @@ def test_an_unknown_profile_is_one_sentence(aiida_profile):
     result = CliRunner().invoke(nvp, ["status", "-p", "nowhere"])
     assert result.exit_code == 1
     assert "no AiiDA profile 'nowhere'" in result.output
+
+
+@pytest.fixture
+def no_profile(tmp_path):
+    """Environment in which AiiDA has no profile."""
+    return {**os.environ, "AIIDA_PATH": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", REHEARSAL],
+        ["run", REHEARSAL],
+        ["submit", REHEARSAL],
+        ["submit", "core.arithmetic.add", REHEARSAL],
+        ["status"],
+        ["report", "1"],
+        ["lineage", "1", "--all"],
+    ],
+    ids=" ".join,
+)
+def test_without_a_profile_a_command_says_how_to_get_one(no_profile, arguments):
+    command = [sys.executable, "-m", "aiida_nvp.cli", *arguments]
+    done = subprocess.run(command, env=no_profile, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Error: no AiiDA profile; run `aiida-nvp setup`, or name one with -p.\n"
+
+
+def test_what_needs_no_profile_does_without(no_profile):
+    for options in (["--schema"], [REHEARSAL, "--offline"]):
+        command = [sys.executable, "-m", "aiida_nvp.cli", "check", *options]
+        assert subprocess.run(command, env=no_profile, capture_output=True, check=False).returncode == 0
+
+
+def test_the_submit_of_verdi_says_the_same_without_a_profile(no_profile):
+    program = "from aiida_nvp.cli.submit import submit; submit()"
+    command = [sys.executable, "-c", program, "core.arithmetic.add", REHEARSAL]
+    done = subprocess.run(command, env=no_profile, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("\nError: no AiiDA profile; run `aiida-nvp setup`, or name one with -p.\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_help_of_submit_keeps_its_examples_apart():
+    lines = CliRunner().invoke(nvp, ["submit", "--help"]).output.splitlines()
+    assert "  aiida-nvp submit campaign.yaml" in lines
+    assert "  aiida-nvp submit nvp.active_learning inputs.yaml" in lines

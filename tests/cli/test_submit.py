@@ -1,10 +1,68 @@
+from pathlib import Path
+
 import pytest
 from aiida import engine, orm
 from click.testing import CliRunner
 
 from aiida_nvp.cli.submit import submit
+from aiida_nvp.common.vocabulary import LabellerName
+from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.workflows.campaign import CampaignWorkChain
+from aiida_nvp.workflows.engines import Engines, store_engines
+from aiida_nvp.workflows.label import LabelWorkChain
 
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
+
+
+REHEARSAL = Path(__file__).parents[2] / "workchains" / "campaigns" / "rehearsal.yaml"
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """Builders that were handed to the daemon, which is said to run."""
+    found = []
+
+    def take(builder):
+        found.append(builder)
+        node = orm.WorkChainNode().store()
+        node.set_process_label(builder.process_class.__name__)
+        return node
+
+    monkeypatch.setattr(engine, "submit", take)
+    monkeypatch.setattr("aiida_nvp.cli.campaign.engine_submit", take)
+    monkeypatch.setattr("aiida_nvp.cli.submit.daemon_is_running", lambda _: True)
+    return found
+
+
+def test_a_campaign_file_is_handed_to_the_daemon(taken, worker_code):
+    store_engines(Engines(pw="", worker=worker_code.full_label, pseudos=""))
+    result = CliRunner().invoke(submit, [str(REHEARSAL)])
+    assert result.exit_code == 0, result.output
+    (builder,) = taken
+    assert builder.process_class is CampaignWorkChain
+    assert builder.learn.worker.uuid == builder.learn.label.code.uuid == worker_code.uuid
+    assert builder.learn.label.labeller == LabellerName.REHEARSAL
+    assert builder.seed == builder.campaign["seed"] == 2025
+    assert builder.campaign["name"] == "rehearsal"
+    node = orm.QueryBuilder().append(orm.WorkChainNode).first(flat=True)
+    assert f"submitted campaign {node.pk}; `aiida-nvp status {node.pk} --watch` follows it." in result.output
+
+
+def test_a_work_chain_of_ours_is_handed_to_the_daemon(taken, worker_code, morse_frames, tmp_path):
+    frames = DatasetData(morse_frames(2).without_labels()).store()
+    path = tmp_path / "inputs.yaml"
+    path.write_text(
+        f"frames: node:{frames.uuid}\nlabeller: rehearsal\ncode: code:{worker_code.full_label}\n"
+        "settings: {mode: single_point}\nin_flight: 2\n"
+    )
+    result = CliRunner().invoke(submit, ["nvp.label", str(path)])
+    assert result.exit_code == 0, result.output
+    (builder,) = taken
+    assert builder.process_class is LabelWorkChain
+    assert (builder.frames.uuid, builder.code.uuid) == (frames.uuid, worker_code.uuid)
+    assert (builder.labeller.value, builder.in_flight.value) == ("rehearsal", 2)
+    assert builder.settings.get_dict() == {"mode": "single_point"}
+    assert "submitted LabelWorkChain" in result.output
 
 
 @pytest.fixture

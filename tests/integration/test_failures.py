@@ -38,6 +38,12 @@ EXPLORATION = {
 }
 SELECTION = {"budget": 2, "random_share": 0.5, "lower": 0.0, "upper": 1e6, "min_distance_scale": 0.1}
 STOP = {"target_force_error": 5.0, "max_cycles": 1, "max_labels": 100}
+CALM = {
+    "cell": {"name": "NaVPO5", "oxides": {"Na2O": 1, "V2O5": 1, "P2O5": 1}, "reduced": {"V": 1.0}, "atoms": 32},
+    "relax_steps": 0,
+    "dump_every": 1,
+    "schedule": [{"name": "hold", "steps": 4, "temperature_from": 10, "temperature_to": 10}],
+}
 MEMBERS = 3
 ALWAYS = "kill -9 $$"
 FIRST = "[ $runs -gt 1 ] || kill -9 $$"
@@ -169,6 +175,16 @@ def test_a_data_set_damaged_on_the_disk(loop, inputs):
     begun = loop()
     assert begun.exit_status == 201
     assert "not a readable frame set" in begun.exit_message
+
+
+def test_labels_of_frames_damaged_on_the_disk(inputs, worker):
+    frames = inputs["frames"].store()
+    stored_file(frames, DatasetData.FRAMES_FILE).write_bytes(b"damaged")
+    node = run_get_node(LabelWorkChain, frames=frames, **inputs["label"]).node
+    assert node.exit_status == 204
+    assert "not a readable frame set" in node.exit_message
+    assert not node.called
+    assert worker.runs("rehearse") == 0
 
 
 def test_a_data_set_whose_file_is_gone(inputs):
@@ -316,6 +332,29 @@ def test_a_training_killed_in_the_middle_is_run_again(worker, morse_frames, tiny
     assert outputs["results"]["epochs"] == 20
 
 
+@pytest.mark.slow
+def test_an_evaluation_killed_twice_keeps_the_labels(loop, worker, trained):
+    trained()
+    worker.tell("evaluate", ALWAYS)
+    node = loop()
+    assert node.exit_status == 404
+    assert "[301] The worker left neither output nor error" in node.exit_message
+    assert [job.exit_status for job in called(node, "cycle_0_review")] == [301, 301]
+    assert len(called(node, "cycle_0_explore")) == 1
+    assert labels_kept(node) == 3
+
+
+@pytest.mark.slow
+def test_start_cells_that_cannot_be_packed_keep_the_labels(loop, trained):
+    trained()
+    cell = {"name": "NaPO3", "oxides": {"Na2O": 1, "P2O5": 1}, "atoms": 10, "density_g_cm3": 9.0}
+    node = loop(exploration_cells={"cells": [cell]})
+    assert node.exit_status == 406
+    assert "can be reached" in node.exit_message
+    assert not called(node, "cycle_0_explore")
+    assert labels_kept(node) == 3
+
+
 # Labels that fail
 
 
@@ -363,3 +402,22 @@ def test_a_campaign_whose_loop_fails_hands_over_the_labels(run_campaign, worker)
     assert "[402] Training failed" in node.exit_message
     assert labels_kept(node) >= 4
     assert node.outputs.dataset.uuid in {member.uuid for member in orm.load_group("nvp/tiny").nodes}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "status", "words"), [("produce", 402, "ProduceWorkChain"), ("analyse", 403, "AnalyseCalculation")]
+)
+def test_a_campaign_keeps_what_came_before_the_stage_that_fails(run_campaign, worker, trained, stage, status, words):
+    trained()
+    worker.tell(stage, ALWAYS)
+    # Two epochs on other labels make a poor potential; the run has to last until it is measured.
+    node = run_campaign(compute={"worker": worker.code.full_label}, production=CALM)
+    assert node.exit_status == status, node.exit_message
+    assert words in node.exit_message
+    assert worker.runs(stage) == 2
+    assert labels_kept(node) >= 4
+    assert len(dict(node.outputs.committee)) == MEMBERS
+    assert node.outputs.verdict["verdict"]
+    assert ("production" in node.outputs) == (stage == "analyse")
+    assert "analysis" not in node.outputs

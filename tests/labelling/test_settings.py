@@ -16,6 +16,7 @@ def test_plain_values_return_the_same_settings():
     [
         ({"cutoff_wfc_ev": 400}, "cutoff_wfc_ev"),
         ({"starting_magnetization": {"V": 0.0}}, "V starts at 0"),
+        ({"starting_magnetization": {"vanadium": 0.3}}, "vanadium is no chemical symbol; write it as `V: 0.3`"),
         ({"starting_magnetization": {"V": 3.0}}, "starting_magnetization.V"),
         ({"cutoff_wfc_ry": 60, "cutoff_rho_ry": 200}, "four times"),
         ({"kpoints": [2, 2]}, "kpoints"),

@@ -63,3 +63,16 @@ def test_a_profile_without_setup_is_told_to_set_up(aiida_profile_clean):
     found = []
     assert not examine(None, found.append)
     assert "has not been set up" in next(finding.sentence for finding in found if finding.part == "engines")
+
+
+def test_remedies_name_a_profile_that_is_not_the_usual_one(aiida_profile, monkeypatch):
+    dead = BrokerState(alive=True, workers=0, pending=0)
+    assert diagnose_broker("nvp", daemon_runs=False, state=dead).remedy == "run `aiida-nvp setup`"
+    assert diagnose_broker("mine", daemon_runs=False, state=dead).remedy == "run `aiida-nvp setup -p mine`"
+    named = f"`aiida-nvp setup -p {aiida_profile.name}`"
+    monkeypatch.setattr(doctor, "daemon_is_running", lambda _: False)
+    monkeypatch.setattr(doctor, "chosen_engines", lambda: Engines("pw@nowhere", "worker@nowhere", "SSSP"))
+    found = []
+    examine(None, found.append)
+    for part in ("daemon", "pw.x", "worker"):
+        assert named in next(finding.remedy for finding in found if finding.part == part)

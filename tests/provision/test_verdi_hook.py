@@ -69,6 +69,30 @@ def test_verdi_process_lists_and_describes_submit(site):
     assert described.stderr == ""
 
 
+def test_a_real_start_of_verdi_finds_the_hook(tmp_path):
+    """An environment of its own: its interpreter reads the .pth files by itself, as at every start."""
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, capture_output=True)
+    folder = next((environment / "lib").glob("python*")) / "site-packages"
+    packages = [sysconfig.get_path("purelib"), str(Path(__file__).parents[2])]
+    (folder / "borrowed.pth").write_text("".join(f"{path}\n" for path in packages))
+    script = environment / "bin" / "verdi"
+    script.write_text("from aiida.cmdline.commands.cmd_verdi import verdi\nverdi()\n")
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    variables |= {"AIIDA_PATH": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+
+    def submit_is_listed(*program):
+        command = [environment / "bin" / "python", *program, "process", "--help"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=variables, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        return "\n  submit " in result.stdout
+
+    assert not submit_is_listed(script)
+    install(folder)
+    assert submit_is_listed(script)
+    assert submit_is_listed("-m", "aiida")
+
+
 def test_without_the_hook_there_is_no_submit(site):
     listing = _run(site, _CALL_VERDI, "process", "--help")
     assert listing.returncode == 0

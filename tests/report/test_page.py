@@ -5,6 +5,8 @@ import pytest
 from aiida import orm
 
 from aiida_nvp.common.errors import InputError
+from aiida_nvp.report import summary
+from aiida_nvp.report.cost import cost_by_stage
 from aiida_nvp.report.graph import collect, final_dataset
 from aiida_nvp.report.page import render, write_report
 
@@ -80,12 +82,14 @@ def test_costs_and_versions_come_from_the_jobs(page):
 
 def test_first_principles_labels_carry_no_banner(page):
     assert REHEARSAL not in page
-    assert "Gamma point only" in page
+    assert "cells of 8 to 10 atoms sampled at the Gamma point only give consistent labels" in page
 
 
 def test_a_running_rehearsal_gives_a_partial_page_with_the_banner(make):
     page = render(make("rehearsal", cycles=1, production=False, state="running").campaign)
     assert REHEARSAL in page
+    assert "Gamma point" not in page
+    assert "consistent labels" not in page
     assert "still running" in page
     assert "1 cycle complete, 16 labels" in page
     assert "There is no production run so far." in page
@@ -117,3 +121,35 @@ def test_the_file_is_written_whole(built, tmp_path, page):
         "</html>"
     )
     assert [each.name for each in path.parent.glob("*.part")] == []
+
+
+@pytest.mark.parametrize(
+    ("kpoints", "words"),
+    [
+        ("gamma", "atoms sampled at the Gamma point only give"),
+        ([1, 1, 1], "atoms sampled at the Gamma point only give"),
+        ([2, 2, 3], "atoms sampled on a 2 x 2 x 3 mesh of k-points give"),
+        ({"density": 0.3}, "atoms sampled on meshes of k-points that follow from"),
+        (None, "atoms give"),
+    ],
+)
+def test_the_limits_follow_from_the_level_of_theory(built, monkeypatch, kpoints, words):
+    monkeypatch.setattr(summary, "level_of_theory", lambda _: {"kpoints": kpoints})
+    said = summary.limits_sentence(collect(built.campaign))
+    assert words in said
+    assert ("Gamma" in said) == (kpoints in ("gamma", [1, 1, 1]))
+
+
+@pytest.mark.parametrize(("replicas", "processes", "cores"), [(6, 4, 4), (3, 4, 3)])
+def test_an_exploration_counts_the_processes_that_were_busy(aiida_profile, make, replicas, processes, cores):
+    built = make(cycles=0, production=False)
+    built.graph.process(
+        orm.CalcJobNode,
+        "ExploreCalculation",
+        caller=built.loop,
+        label="cycle_0_explore",
+        inputs={"parameters": orm.Dict({"replicas": replicas, "processes": processes})},
+        outputs={"results": orm.Dict({"wall_s": 10.0})},
+    )
+    cost = next(cost for cost in cost_by_stage(built.loop) if cost.name == "Exploration MD")
+    assert (cost.run_s, cost.core_s) == (10.0, 10.0 * cores)

@@ -50,6 +50,15 @@ def test_results_and_curves(tmp_path):
         assert arrays["stage_1_msd_axes_Na"].shape == (15, 3)
 
 
+@pytest.mark.parametrize("parameters", [{**PARAMETERS, "mobile": None}, {"stages": [{"index": 1}], "pairs": {}}])
+def test_without_a_mobile_species_nothing_percolates(tmp_path, parameters):
+    write_gas(tmp_path / "trajectory.h5")
+    status, output = run(tmp_path, parameters)
+    assert status == 0
+    assert "percolation" not in output["stages"][0]
+    assert set(output["stages"][0]["msd"]) == {"Na", "O", "P"}
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
