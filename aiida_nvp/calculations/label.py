@@ -13,14 +13,17 @@ from typing import Any
 
 from aiida import orm
 from aiida.engine import calcfunction
+from aiida_quantumespresso.calculations.pw import PwCalculation
 from ase import Atoms
 
+from aiida_nvp.calculations.structure import to_structure
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frame import frame_id
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.vocabulary import LabellerName
 from aiida_nvp.data.dataset import DatasetData
-from aiida_nvp.labelling.pw_output import IonicStep, LeftOut, check_units, ionic_steps
+from aiida_nvp.labelling.label_state import LabelState, label_state
+from aiida_nvp.labelling.pw_output import IonicStep, check_units, ionic_steps
 from aiida_nvp.labelling.settings import LabelSettings, read_settings
 from aiida_nvp.labelling.theory import pw_theory, rehearsal_theory, theory_hash
 from aiida_nvp.labelling.triage import Harvest, Outcome, count_statuses, distinct, triage_row
@@ -32,14 +35,19 @@ def frame_key(identity: str) -> str:
 
 
 @calcfunction
-def frames_to_structures(frames: DatasetData) -> dict[str, orm.StructureData]:
+def frames_to_structures(frames: DatasetData, settings: orm.Dict | None = None) -> dict[str, orm.StructureData]:
     """Return one structure a distinct frame, under :func:`frame_key`.
 
     Positions are the canonical ones to the digit, so that a frame that was labelled before is found by caching.
+
+    :param settings: of the labels; they decide which atoms are kinds of their own and whether the structure carries
+        Hubbard terms. Without them every element is one kind.
+    :raises InputError: if the start of the spins is asked from valences and a composition has none that balance.
     """
     content = frames.frames
+    choices = read_settings(settings.get_dict()) if settings is not None else None
     ids = content.ids()
-    return {frame_key(ids[index]): orm.StructureData(ase=content.atoms(index)) for index in distinct(ids)}
+    return {frame_key(ids[index]): to_structure(content.atoms(index), choices) for index in distinct(ids)}
 
 
 @calcfunction
@@ -50,8 +58,9 @@ def collect_labels(
 
     :param frames: what was sent.
     :param outcomes: ``{"rows": [Outcome.plain(), ...]}`` in the order of the frames.
-    :param calculations: namespaces ``trajectories`` and ``parameters``, outputs of the calculations under the keys that
-        the outcomes name, and ``pseudos`` by species.
+    :param calculations: namespaces ``trajectories``, ``parameters`` and, of pw.x, ``retrieved``: outputs of the
+        calculations under the keys that the outcomes name; and ``pseudos`` by species.
+
     A calculation whose output cannot be read costs its own frame alone: the reason goes into the table.
     """
     choices = read_settings(settings.get_dict())
@@ -67,7 +76,7 @@ def collect_labels(
     for outcome in (Outcome.from_plain(values) for values in outcomes["rows"]):
         index = row_of[outcome.frame]
         start = _Start(content.atoms(index), content.info[index], frames.sources[index])
-        outputs = [(calculations["trajectories"][key], calculations["parameters"][key]) for key in outcome.calculations]
+        outputs = [_Outputs.of(calculations, key) for key in outcome.calculations]
         rows.append(triage_row(outcome, [reader.read(output, start, batch) for output in outputs]))
     level = theory_hash(theory)
     counts = count_statuses(rows)
@@ -97,8 +106,8 @@ class _Batch:
     sources: list[dict[str, str]] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
 
-    def add(self, step: IonicStep, start: _Start, job: str, kind: str | None) -> bool:
-        """Take one step unless its geometry is there already."""
+    def add(self, step: IonicStep, start: _Start, job: str, kind: str | None, extra: Mapping[str, Any]) -> bool:
+        """Take one step unless its geometry is there already; ``extra`` is stored with its label."""
         identity = frame_id(step.atoms)
         if identity in self.known:
             return False
@@ -107,7 +116,7 @@ class _Batch:
         if kind is not None:
             origin = {"kind": kind, "step": step.index, "start": frame_id(start.atoms), "start_origin": origin}
         self.atoms.append(step.atoms)
-        self.info.append({**start.info, "origin": origin, "label": dict(step.info)})
+        self.info.append({**start.info, "origin": origin, "label": {**step.info, **extra}})
         self.sources.append({**start.sources, "label": job})
         return True
 
@@ -119,31 +128,59 @@ class _Reader:
     settings: LabelSettings
     keep_stress: bool
 
-    def read(self, outputs: tuple[orm.TrajectoryData, orm.Dict], start: _Start, batch: _Batch) -> Harvest:
-        trajectory, parameters = outputs[0], outputs[1].get_dict()
+    def read(self, outputs: _Outputs, start: _Start, batch: _Batch) -> Harvest:
+        parameters = outputs.parameters.get_dict()
+        code_s = float(parameters.get("wall_time_seconds", 0.0))
         try:
-            steps, left_out = self._steps(trajectory, parameters, start.atoms)
+            check_units(parameters)
+            steps, left_out = ionic_steps(
+                outputs.arrays(),
+                start.atoms,
+                max_iterations=self.settings.electron_maxstep,
+                keep_stress=self.keep_stress,
+            )
+            state = outputs.state(self.settings, start.atoms)
         except InputError as error:
-            # Raised, it would take the labels of the whole batch with it.
-            return Harvest(left_out=[{"step": None, "reason": str(error)}], code_s=_code_seconds(parameters))
-        kind = self.settings.mode.origin_kind
-        taken = [batch.add(step, start, trajectory.creator.uuid, kind) for step in steps]
-        return Harvest(
-            labels=sum(taken),
-            left_out=[{"step": entry.index, "reason": entry.reason} for entry in left_out],
-            code_s=_code_seconds(parameters),
-        )
-
-    def _steps(
-        self, trajectory: orm.TrajectoryData, parameters: Mapping[str, Any], start: Atoms
-    ) -> tuple[list[IonicStep], list[LeftOut]]:
-        check_units(parameters)
-        arrays = {name: trajectory.get_array(name) for name in trajectory.get_arraynames()}
-        return ionic_steps(arrays, start, max_iterations=self.settings.electron_maxstep, keep_stress=self.keep_stress)
+            # One damaged output costs its own frame alone.
+            return Harvest(left_out=[{"step": None, "reason": str(error)}], code_s=code_s)
+        reasons = [{"step": entry.index, "reason": entry.reason} for entry in left_out]
+        last = len(steps) + len(left_out) - 1
+        taken = 0
+        for step in steps:
+            fault = state.last_fault if step.index == last else state.fault
+            if fault:
+                reasons.append({"step": step.index, "reason": fault})
+                continue
+            extra = {"state": state.info} if step.index == last and state.info else {}
+            taken += batch.add(step, start, outputs.trajectory.creator.uuid, self.settings.mode.origin_kind, extra)
+        return Harvest(labels=taken, left_out=reasons, code_s=code_s)
 
 
-def _code_seconds(parameters: Mapping[str, Any]) -> float:
-    return float(parameters.get("wall_time_seconds", 0.0))
+@dataclass(frozen=True)
+class _Outputs:
+    """What one calculation left."""
+
+    trajectory: orm.TrajectoryData
+    parameters: orm.Dict
+    retrieved: orm.FolderData | None
+
+    @classmethod
+    def of(cls, calculations: Mapping[str, Any], key: str) -> _Outputs:
+        retrieved = calculations.get("retrieved", {}).get(key)
+        return cls(calculations["trajectories"][key], calculations["parameters"][key], retrieved)
+
+    def arrays(self) -> dict[str, Any]:
+        return {name: self.trajectory.get_array(name) for name in self.trajectory.get_arraynames()}
+
+    def state(self, settings: LabelSettings, atoms: Atoms) -> LabelState:
+        """Return the state that pw.x wrote down; an empty one for a labeller that has none."""
+        if self.retrieved is None:
+            return LabelState()
+        names = self.retrieved.base.repository.list_object_names()
+        found = next((name for name in PwCalculation.xml_filenames if name in names), None)
+        if found is None:
+            raise InputError("label: pw.x left no XML file, so nobody knows the state that it ended in.")
+        return label_state(self.retrieved.get_object_content(found, mode="rb"), settings, atoms)
 
 
 def _theory(name: LabellerName, settings: LabelSettings, pseudos: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,9 +63,12 @@ class LabellerSpec(_Strict):
     :param pseudos: label of an installed pseudopotential family.
     :param in_flight: labels that run at once.
     :param max_failed_share: a batch stops early above this share of failures.
+    :param protocol: level of care; its settings and the cutoffs that the family recommends stand where ``settings``
+        names none. Without it, defaults do.
     """
 
     kind: LabellerName
+    protocol: Literal["fast", "balanced", "stringent"] | None = None
     code: str | None = None
     pseudos: str | None = None
     in_flight: Annotated[int, Field(ge=1, le=100)] = 8

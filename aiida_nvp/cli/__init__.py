@@ -16,6 +16,7 @@ COMMANDS = {
     "status": Entry("aiida_nvp.cli.campaign:status", "Tell how far a campaign is."),
     "report": Entry("aiida_nvp.cli.report:report", "Write the report of a campaign as one HTML page."),
     "lineage": Entry("aiida_nvp.cli.lineage:lineage", "Trace training frames to the calculations behind them."),
+    "data": Entry("aiida_nvp.cli.data:data", "Take labelled frames of other origin in, and give data sets out."),
     "verdi-hook": Entry("aiida_nvp.cli.setup:verdi_hook", "Add or remove `verdi process submit`.", False),
 }
 

@@ -74,3 +74,11 @@ class Verdict(StrEnum):
     NO_CANDIDATES = "no candidate left"
     CYCLES_USED = "cycles used"
     LABELS_USED = "label budget used"
+
+
+class StartRecipe(StrEnum):
+    """How the spins of a label start: all up, the oxidation states on other sites, or neighbouring sites opposed."""
+
+    FERROMAGNETIC = "ferromagnetic"
+    PERMUTED = "permuted"
+    ANTIFERROMAGNETIC = "antiferromagnetic"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aiida_nvp.common.vocabulary import LabelMode
-from aiida_nvp.labelling.settings import LabelSettings
+from aiida_nvp.labelling.settings import KPointDensity, LabelSettings
 
 TRUST_RADIUS_MAX_BOHR = 0.3
 """Longest ionic step: short ones keep the wave functions near the last solution and the labels near the start."""
@@ -18,14 +21,15 @@ THERMOSTAT_STEPS = 6
 """Relaxation time of the thermostat in MD steps: it has to heat atoms at rest within a dozen steps."""
 
 
-def pw_parameters(settings: LabelSettings, species: Sequence[str], n_atoms: int) -> dict[str, dict[str, Any]]:
-    """Return the namelists for a cell of ``n_atoms`` atoms of these species.
+def pw_parameters(settings: LabelSettings, start: Mapping[str, float], n_atoms: int) -> dict[str, dict[str, Any]]:
+    """Return the namelists for a cell of ``n_atoms`` atoms.
 
     Forces are always computed, stress only where it will be trusted. Symmetry is off: a start at exact symmetry would
     otherwise differ in kind from all other labels. The threshold on the energy grows with the cell: the error per atom
     is that of the settings.
+
+    :param start: starting magnetisation by kind; a cell without any is not spin polarised.
     """
-    polarised = {s: m for s, m in settings.starting_magnetization.items() if s in species}
     system: dict[str, Any] = {
         "ecutwfc": settings.cutoff_wfc_ry,
         "ecutrho": settings.cutoff_rho_ry,
@@ -35,8 +39,8 @@ def pw_parameters(settings: LabelSettings, species: Sequence[str], n_atoms: int)
         "degauss": settings.degauss_ry,
         "nosym": True,
     }
-    if polarised:
-        system |= {"nspin": 2, "starting_magnetization": polarised}
+    if start:
+        system |= {"nspin": 2, "starting_magnetization": dict(start)}
     if settings.dispersion is not None:
         system["vdw_corr"] = settings.dispersion
     parameters: dict[str, dict[str, Any]] = {
@@ -76,11 +80,30 @@ def pw_parameters(settings: LabelSettings, species: Sequence[str], n_atoms: int)
     return parameters
 
 
-def pw_mesh(settings: LabelSettings) -> tuple[int, int, int]:
-    """Return the k-point mesh; (1, 1, 1) for Gamma."""
-    return (1, 1, 1) if isinstance(settings.kpoints, str) else settings.kpoints
+def real_gamma(settings: LabelSettings) -> bool:
+    """Return whether pw.x samples the Gamma point with real wave functions.
+
+    It cannot orthogonalise Hubbard projectors there; the same point is then a mesh of one, which gives the same energy.
+    """
+    orthogonal = settings.hubbard is not None and settings.hubbard.projectors == "ortho-atomic"
+    return settings.kpoints == "gamma" and not orthogonal
+
+
+def pw_mesh(settings: LabelSettings, cell: NDArray[np.float64]) -> tuple[int, int, int]:
+    """Return the k-point mesh of a cell; (1, 1, 1) for Gamma.
+
+    :param cell: (3, 3) angstrom, rows are vectors; it counts where the settings ask for a density.
+    """
+    if isinstance(settings.kpoints, str):
+        return (1, 1, 1)
+    if not isinstance(settings.kpoints, KPointDensity):
+        return settings.kpoints
+    reciprocal = 2 * np.pi * np.linalg.norm(np.linalg.inv(cell), axis=0)
+    # A length that fits to the last digit must not get one point more on another machine.
+    first, second, third = np.ceil(reciprocal / settings.kpoints.distance_per_angstrom - 1e-6).astype(int).clip(1)
+    return int(first), int(second), int(third)
 
 
 def pw_settings(settings: LabelSettings) -> dict[str, Any]:
     """Return the plugin settings beside the namelists."""
-    return {"GAMMA_ONLY": True} if settings.kpoints == "gamma" else {}
+    return {"GAMMA_ONLY": True} if real_gamma(settings) else {}

@@ -7,9 +7,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from aiida_nvp.common.vocabulary import LabellerName
+from aiida_nvp.labelling.pw_input import pw_mesh, real_gamma
 from aiida_nvp.labelling.rehearsal import REHEARSAL_VERSION, load_parameters
-from aiida_nvp.labelling.settings import LabelSettings
+from aiida_nvp.labelling.settings import KPointDensity, LabelSettings
+
+VALENCE_RECIPE_VERSION = 1
+"""Counts up when equal frames would get another start: their labels may then land in another state."""
 
 
 def pw_theory(settings: LabelSettings, pseudos: Mapping[str, str]) -> dict[str, Any]:
@@ -26,12 +32,24 @@ def pw_theory(settings: LabelSettings, pseudos: Mapping[str, str]) -> dict[str, 
         "pseudopotentials": dict(sorted(pseudos.items())),
         "cutoff_wfc_ry": settings.cutoff_wfc_ry,
         "cutoff_rho_ry": settings.cutoff_rho_ry,
-        "kpoints": settings.kpoints if isinstance(settings.kpoints, str) else list(settings.kpoints),
+        "kpoints": _sampling(settings),
         "smearing": {"kind": settings.smearing, "degauss_ry": settings.degauss_ry},
-        "spin": dict(sorted(settings.starting_magnetization.items())),
-        "hubbard": settings.hubbard,
+        "spin": _spin(settings),
+        "hubbard": None if settings.hubbard is None else settings.hubbard.model_dump(mode="json"),
         "dispersion": settings.dispersion,
     }
+
+
+def _sampling(settings: LabelSettings) -> str | list[int] | dict[str, Any]:
+    if isinstance(settings.kpoints, KPointDensity):
+        return settings.kpoints.model_dump(mode="json")
+    return "gamma" if real_gamma(settings) else list(pw_mesh(settings, np.eye(3)))
+
+
+def _spin(settings: LabelSettings) -> dict[str, Any]:
+    if settings.start == "valence":
+        return {"recipe": "valence", "version": VALENCE_RECIPE_VERSION}
+    return dict(sorted(settings.starting_magnetization.items()))
 
 
 def rehearsal_theory() -> dict[str, Any]:

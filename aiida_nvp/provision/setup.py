@@ -94,4 +94,5 @@ def _kept_engines(choices: Choices) -> dict[str, str]:
 def _keep(choices: Choices, kept: dict[str, str]) -> Outcome[Choices]:
     others = " and ".join(f"--{name}" for name in kept)
     sentence = f"{', '.join(kept.values())} kept from the setup before; {others} would name others"
-    return Outcome(replace(choices, **kept), sentence, changed=False)
+    own = replace(choices, pw=kept.get("pw", choices.pw), pseudos=kept.get("pseudos", choices.pseudos))
+    return Outcome(own, sentence, changed=False)

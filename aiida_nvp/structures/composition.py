@@ -10,9 +10,9 @@ from fractions import Fraction
 from ase.data import atomic_masses, atomic_numbers
 from ase.formula import Formula
 
+from aiida_nvp.common.elements import ANION, ANION_CHARGE, cation
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.units import GRAM_PER_CM3_IN_AMU_ANGSTROM3
-from aiida_nvp.structures.elements import ANION, ANION_CHARGE, cation
 
 _LARGEST_DENOMINATOR = 100_000
 _SUGGESTIONS = 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from aiida_nvp.common.elements import ANION
 from aiida_nvp.structures.composition import Composition
-from aiida_nvp.structures.elements import ANION
 
 FALLBACK_ATOMS_PER_ANGSTROM3: Final = 0.075
 """Oxide glasses with modifiers lie within a tenth of this: NaPO3 0.074, Na2SiO3 0.076, 50 V2O5 - 50 P2O5 0.0735."""

@@ -10,10 +10,10 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from aiida_nvp.common.elements import ANION, CATIONS
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.neighbours import find_pairs
 from aiida_nvp.structures.composition import Composition
-from aiida_nvp.structures.elements import ANION, CATIONS
 from aiida_nvp.structures.toy import Bonds, Table, assign_bonds, relax
 
 FloatArray = NDArray[np.float64]

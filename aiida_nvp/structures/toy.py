@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from aiida_nvp.common.elements import ANION, CATIONS
 from aiida_nvp.common.neighbours import Pairs, find_pairs
-from aiida_nvp.structures.elements import ANION, CATIONS
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

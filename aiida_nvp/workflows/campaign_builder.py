@@ -15,8 +15,10 @@ from aiida_nvp.campaign.schema import Campaign, CellSpec
 from aiida_nvp.campaign.source import Source
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import LabellerName
+from aiida_nvp.labelling.settings import LabelSettings
 from aiida_nvp.workflows.campaign import CampaignWorkChain
 from aiida_nvp.workflows.engines import Engines, chosen_engines
+from aiida_nvp.workflows.protocols.resolve import family_pseudos, find_family, resolve
 
 
 def campaign_builder(loaded: LoadedCampaign) -> ProcessBuilder:
@@ -54,20 +56,6 @@ def find_code(label: str, purpose: str) -> orm.AbstractCode:
             f"no single code `{label}` for {purpose} in this profile (there is: {known}); "
             "run `aiida-nvp setup`, or name another code in the campaign file."
         ) from error
-
-
-def find_pseudos(label: str, species: list[str]) -> dict[str, orm.UpfData]:
-    """Return the pseudopotential of each species from an installed family.
-
-    :raises InputError: if the family or one of its members is missing.
-    """
-    try:
-        family = orm.load_group(label)
-        return {symbol: family.get_pseudo(element=symbol) for symbol in species}
-    except NotExistent as error:
-        raise InputError(f"no pseudopotential family `{label}`; run `aiida-nvp setup`, or install one.") from error
-    except ValueError as error:
-        raise InputError(f"family `{label}` does not cover {', '.join(species)}: {error}") from error
 
 
 @contextmanager
@@ -127,15 +115,30 @@ def _learn_inputs(loaded: LoadedCampaign) -> dict[str, Any]:
     if campaign.compute.max_wallclock_s is not None:
         inputs["worker_options"] = orm.Dict({"max_wallclock_seconds": campaign.compute.max_wallclock_s})
     seeding = campaign.seeding.model_dump(mode="json")
-    inputs["seed_settings"] = orm.Dict(campaign.labeller.settings.plain() | seeding)
+    inputs["seed_settings"] = orm.Dict(inputs["label"]["settings"].get_dict() | seeding)
     return inputs
+
+
+def label_settings(loaded: LoadedCampaign, family: str) -> LabelSettings:
+    """Return the complete settings of the labels: those of the file, over those of its protocol if it names one.
+
+    :param family: label of the pseudopotential family.
+    :raises InputError: if protocol, family and settings do not fit together.
+    """
+    labeller = loaded.campaign.labeller
+    if labeller.protocol is None or labeller.kind is not LabellerName.QUANTUM_ESPRESSO:
+        return labeller.settings
+    given = labeller.settings.model_dump(mode="json", exclude_unset=True)
+    return resolve(labeller.protocol, family, loaded.potential.species, given).settings
 
 
 def _label_inputs(loaded: LoadedCampaign, engines: Engines, worker: orm.AbstractCode) -> dict[str, Any]:
     labeller = loaded.campaign.labeller
+    with _blaming(loaded.source, "labeller", "pseudos", given=labeller.pseudos is not None):
+        settings = label_settings(loaded, engines.pseudos)
     inputs: dict[str, Any] = {
         "labeller": orm.Str(labeller.kind.value),
-        "settings": orm.Dict(labeller.settings.plain()),
+        "settings": orm.Dict(settings.plain()),
         "in_flight": orm.Int(labeller.in_flight),
         "max_failed_share": orm.Float(labeller.max_failed_share),
     }
@@ -145,7 +148,7 @@ def _label_inputs(loaded: LoadedCampaign, engines: Engines, worker: orm.Abstract
         with _blaming(loaded.source, "labeller", "code", given=labeller.code is not None):
             inputs["code"] = find_code(engines.pw, "pw.x")
         with _blaming(loaded.source, "labeller", "pseudos", given=labeller.pseudos is not None):
-            inputs["pseudos"] = find_pseudos(engines.pseudos, list(loaded.potential.species))
+            inputs["pseudos"] = family_pseudos(find_family(engines.pseudos), loaded.potential.species)
     else:
         inputs["code"] = worker
     return inputs

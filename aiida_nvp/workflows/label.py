@@ -8,7 +8,7 @@ from typing import cast
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, ProcessSpec, while_
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
 from aiida_pseudo.data.pseudo.upf import UpfData
 
 from aiida_nvp.calculations.label import collect_labels, frame_key, frames_to_structures
@@ -18,6 +18,7 @@ from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.labelling.settings import read_settings
 from aiida_nvp.labelling.triage import Outcome, distinct, overlap
 from aiida_nvp.workflows.labellers import LABELLERS, Labeller, LabelRequest
+from aiida_nvp.workflows.protocols.resolve import resolve
 from aiida_nvp.workflows.window import SlidingWindow
 
 
@@ -69,6 +70,32 @@ class LabelWorkChain(SlidingWindow):
             message="{failed} of {frames} frames failed, above the accepted share of {share}; first: {message}",
         )
 
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        frames: DatasetData,
+        protocol: str | None = None,
+        pseudo_family: str = "",
+        overrides: Mapping[str, object] | None = None,
+    ) -> ProcessBuilder:
+        """Return a builder for labels from pw.x with the settings of a protocol.
+
+        :param protocol: ``fast``, ``balanced`` (default) or ``stringent``.
+        :param pseudo_family: label of an installed family; its cutoffs are taken unless overridden.
+        :param overrides: of the label settings, by name.
+        :raises InputError: for an unknown protocol, a missing family or pseudopotential, or settings that do not fit.
+        """
+        resolved = resolve(protocol, pseudo_family, frames.frames.species(), overrides)
+        builder = cls.get_builder()
+        builder.frames, builder.code = frames, code
+        builder.labeller = orm.Str(LabellerName.QUANTUM_ESPRESSO.value)
+        builder.settings = orm.Dict(resolved.settings.plain())
+        builder.pseudos = dict(resolved.pseudos)
+        builder.in_flight = orm.Int(resolved.inputs["in_flight"])
+        builder.max_failed_share = orm.Float(resolved.inputs["max_failed_share"])
+        return builder
+
     @cached_property
     def labeller(self) -> Labeller:
         """The labeller of this batch."""
@@ -89,12 +116,12 @@ class LabelWorkChain(SlidingWindow):
         except (InputError, ValueError) as error:
             return self._exit("ERROR_INVALID_SETTINGS", message=str(error))
         try:
-            species = self.inputs.frames.frames.species()
+            frames = self.inputs.frames.frames
         except InputError as error:
             return self._exit("ERROR_FRAMES_UNREADABLE", message=str(error))
         if self.inputs.in_flight.value < 1:
             return self._exit("ERROR_INVALID_SETTINGS", message="in_flight must be 1 or more.")
-        refusal = labeller.refuse(species)
+        refusal = labeller.refuse(frames)
         return self._exit("ERROR_LABELLER_REFUSED", message=refusal) if refusal else None
 
     def make_structures(self) -> None:
@@ -108,7 +135,7 @@ class LabelWorkChain(SlidingWindow):
             if fault:
                 self._note(Outcome(ids[index], reason=fault))
         metadata = {"call_link_label": "structures"}
-        structures = frames_to_structures(frames=self.inputs.frames, metadata=metadata)
+        structures = frames_to_structures(frames=self.inputs.frames, settings=self.inputs.settings, metadata=metadata)
         # UUIDs, not nodes: the context is written at every step.
         self.ctx.structures = {key: structure.uuid for key, structure in structures.items()}
         self.ctx.queue = [key for key, identity in self.ctx.frames.items() if identity not in self.ctx.outcomes]
@@ -132,11 +159,13 @@ class LabelWorkChain(SlidingWindow):
         """Turn the trajectories of all jobs into one labelled data set, and the outcomes into the triage table."""
         for key in self.ctx.queue:
             self._note(Outcome(self.ctx.frames[key], reason="not sent: the batch was stopped early"))
-        trajectories, parameters = {}, {}
+        trajectories, parameters, retrieved = {}, {}, {}
         for outcome in self.ctx.outcomes.values():
             for key, uuid in outcome["jobs"].items():
                 job = cast(orm.CalcJobNode, orm.load_node(uuid))
                 trajectories[key], parameters[key] = job.outputs.output_trajectory, job.outputs.output_parameters
+                if self.labeller.HAS_STATE:
+                    retrieved[key] = job.outputs.retrieved
         rows = [self.ctx.outcomes[identity]["row"] for identity in self.ctx.frames.values()]
         outputs = collect_labels(
             frames=self.inputs.frames,
@@ -145,6 +174,7 @@ class LabelWorkChain(SlidingWindow):
             outcomes=orm.Dict({"rows": rows}),
             trajectories=trajectories,
             parameters=parameters,
+            retrieved=retrieved,
             pseudos=dict(self.inputs.get("pseudos", {})),
             metadata={"call_link_label": "collect"},
         )

@@ -7,19 +7,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from aiida import orm
 from aiida.engine import ProcessBuilder
 from aiida_pseudo.data.pseudo.upf import UpfData
 
 from aiida_nvp.calculations.rehearsal import RehearsalCalculation
-from aiida_nvp.common.vocabulary import LabellerName, LabelMode
+from aiida_nvp.common.errors import InputError
+from aiida_nvp.common.frameset import FrameSet
+from aiida_nvp.common.vocabulary import LabellerName, LabelMode, StartRecipe
 from aiida_nvp.labelling.pw_input import pw_mesh, pw_parameters, pw_settings
 from aiida_nvp.labelling.rehearsal import load_parameters
+from aiida_nvp.labelling.scf_remedies import REMEDIES
 from aiida_nvp.labelling.settings import LabelSettings
+from aiida_nvp.labelling.valence import oxidation_counts, starting_state
 from aiida_nvp.workflows.pw_label import PwLabelWorkChain
 
 ONE_CORE = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS = REMEDIES + 2
+"""Each remedy once, the return from the detour, and the first attempt."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +51,27 @@ class Labeller(ABC):
     PLUGINS: tuple[str, ...]
     """Default plugins that a code may name; a code without a default is taken at its user's word."""
 
+    HAS_STATE = False
+    """Whether the retrieved files tell the electronic state behind a label."""
+
     def __init__(self, request: LabelRequest) -> None:
         """Remember the request; nodes that all children share are made once."""
         self.request = request
         self._shared: dict[str, orm.Data] = {}
 
-    def refuse(self, species: Sequence[str]) -> str:
+    def refuse(self, frames: FrameSet) -> str:
         """Return a sentence on why this batch cannot be labelled, or an empty string."""
         plugin = self.request.code.default_calc_job_plugin
         if plugin is not None and plugin not in self.PLUGINS:
             return f"code {self.request.code.full_label} runs {plugin}, but labels here need {self.PLUGINS[0]}."
-        return self._refuse_species(species)
+        return self._refuse_species(frames.species()) or self._refuse_frames(frames)
 
     @abstractmethod
     def _refuse_species(self, species: Sequence[str]) -> str: ...
+
+    def _refuse_frames(self, _frames: FrameSet) -> str:
+        """Return a sentence on the first frame that cannot be labelled with these settings, or an empty string."""
+        return ""
 
     @abstractmethod
     def builder(self, structure: orm.StructureData) -> ProcessBuilder:
@@ -107,6 +120,7 @@ class PwLabeller(Labeller):
     """Quantum ESPRESSO's pw.x."""
 
     PLUGINS = ("quantumespresso.pw",)
+    HAS_STATE = True
 
     def _refuse_species(self, species: Sequence[str]) -> str:
         missing = [symbol for symbol in species if symbol not in self.request.pseudos]
@@ -116,20 +130,51 @@ class PwLabeller(Labeller):
         return ""
 
     def builder(self, structure: orm.StructureData) -> ProcessBuilder:
-        """Return a ``PwBaseWorkChain`` with all inputs filled directly, without any protocol."""
+        """Return a ``PwBaseWorkChain`` with all inputs filled directly: the settings are complete."""
         settings = self.request.settings
-        species, n_atoms = sorted(structure.get_kind_names()), len(structure.sites)
-        parameters = pw_parameters(settings, species, n_atoms)
+        symbol_of = {kind.name: kind.symbol for kind in structure.kinds}
+        start = self._start(structure)
+        parameters = pw_parameters(settings, start, len(structure.sites))
+        mesh = pw_mesh(settings, np.array(structure.cell))
         builder = PwLabelWorkChain.get_builder()
         builder.pw.code = self.request.code
         builder.pw.structure = structure
-        builder.pw.parameters = self.shared(f"parameters {species} {n_atoms}", lambda: orm.Dict(parameters))
+        builder.pw.parameters = self.shared(f"parameters {start} {len(structure.sites)}", lambda: orm.Dict(parameters))
         builder.pw.settings = self.shared("settings", lambda: orm.Dict(pw_settings(settings)))
-        builder.pw.pseudos = {kind: self.request.pseudos[kind] for kind in species}
+        builder.pw.pseudos = {kind: self.request.pseudos[symbol] for kind, symbol in sorted(symbol_of.items())}
         builder.pw.metadata = {"options": self.options()}
-        builder.kpoints = self.shared("kpoints", lambda: _mesh(pw_mesh(settings)))
+        builder.kpoints = self.shared(f"kpoints {mesh}", lambda: _mesh(mesh))
         builder.max_iterations = self.shared("max_iterations", lambda: orm.Int(MAX_ATTEMPTS))
         return builder
+
+    def _refuse_frames(self, frames: FrameSet) -> str:
+        """Refuse compositions without valences that balance, and odd electrons that would have to pair."""
+        settings = self.request.settings
+        electrons = {symbol: float(pseudo.z_valence) for symbol, pseudo in self.request.pseudos.items()}
+        for index, atoms in enumerate(frames):
+            where = f"frame {index} ({atoms.get_chemical_formula()})"
+            if settings.start == "valence":
+                try:
+                    oxidation_counts(atoms.get_chemical_symbols())
+                except InputError as error:
+                    return f"{where}: {error}"
+            elif not set(settings.starting_magnetization) & set(atoms.symbols):
+                count = round(sum(electrons[symbol] for symbol in atoms.symbols))
+                if count % 2:
+                    return (
+                        f"{where} has {count} valence electrons, an odd number, and no spin; name a species of it in "
+                        "starting_magnetization, or start from valences."
+                    )
+        return ""
+
+    def _start(self, structure: orm.StructureData) -> dict[str, float]:
+        """Return the starting magnetisation by kind; empty for a cell without spin polarisation."""
+        settings = self.request.settings
+        if settings.start == "valence":
+            electrons = {symbol: float(pseudo.z_valence) for symbol, pseudo in self.request.pseudos.items()}
+            return starting_state(structure.get_ase(), StartRecipe.FERROMAGNETIC).magnetization(electrons)
+        given = settings.starting_magnetization
+        return {kind.name: given[kind.symbol] for kind in structure.kinds if kind.symbol in given}
 
     def jobs(self, child: orm.ProcessNode) -> list[orm.CalcJobNode]:
         """Return the pw.x jobs of the work chain, in order."""

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiida_nvp.common.elements import CATIONS
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.structures.composition import Composition, compose, formula_unit
-from aiida_nvp.structures.elements import CATIONS
 
 
 def test_cell_with_all_vanadium_reduced():

@@ -130,3 +130,62 @@ def test_forces_and_stress_are_derivatives_of_the_energy(label):
     slope = (energy[2] - energy[4]) / (2 * strain)
     stress = labels.atoms(0).get_stress(voigt=False)
     assert np.sum(stress * shape) * start.get_volume() == pytest.approx(slope, rel=0.03)
+
+
+def vanadate():
+    """Na3VO4 with one formula unit in a face-centred cell: V5+, no odd electron."""
+    edge = 7.8
+    legs = 1.72 / np.sqrt(3) * np.array([[2**0.5, 0, 1], [-(2**0.5), 0, 1], [0, 2**0.5, -1], [0, -(2**0.5), -1]])
+    sodium = edge * np.array([[0.5] * 3, [0.25] * 3, [-0.25] * 3])
+    return Atoms(
+        "Na3VO4",
+        positions=np.concatenate([sodium, np.zeros((1, 3)), legs]),
+        cell=edge / 2 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]),
+        pbc=True,
+    )
+
+
+def test_u_spins_and_valences_are_what_was_asked_for(label):
+    """Vanadium with U from a valence start, and the state read back from pw.x's own file."""
+    settings = {
+        "cutoff_wfc_ry": 30,
+        "cutoff_rho_ry": 120,
+        "conv_thr_per_atom_ry": 1e-6,
+        "start": "valence",
+        "hubbard": {"projectors": "atomic", "terms": {"V": {"u_ev": 3.25}}},
+    }
+    outputs, node = label([vanadate()], settings)
+
+    assert node.exit_status == 0, node.exit_message
+    frames = outputs["dataset"].frames
+    state = frames.info[0]["label"]["state"]
+    assert state["u_ev"] == {"V": pytest.approx(3.25, abs=1e-4)}
+    assert state["projectors"] == "atomic"
+    assert state["oxidation_states"] == {"3": 5}
+    assert state["start"]["states"] == [1, 1, 1, 5, -2, -2, -2, -2]
+    assert state["code_version"].startswith("7.")
+    assert len(state["site_moments"]) == 8
+    level = outputs["triage"]["level_of_theory"]
+    assert level["hubbard"]["terms"]["V"]["u_ev"] == 3.25
+    assert level["spin"] == {"recipe": "valence", "version": 1}
+
+    job = orm.load_node(outputs["dataset"].sources[0]["label"])
+    links = outputs["dataset"].creator.base.links.get_incoming(node_class=orm.FolderData).all()
+    assert [link.node.uuid for link in links] == [job.outputs.retrieved.uuid]
+
+
+def test_a_cycle_that_never_converges_is_rejected_and_never_handed_out(label):
+    settings = {**CHEAP, "cutoff_rho_ry": 120, "electron_maxstep": 3}
+    outputs, node = label([phosphate()], settings)
+
+    assert node.exit_status == 401
+    (row,) = outputs["triage"]["frames"]
+    assert row["status"] == "rejected"
+    assert "convergence" in row["reason"]
+    jobs = [job for job in node.called_descendants if isinstance(job, orm.CalcJobNode)]
+    # The first attempt and one a remedy: the last is the detour, which fails as well.
+    assert len(jobs) == 5
+    assert not any(job.base.caching.is_valid_cache for job in jobs)
+    inputs = [job.inputs.parameters.get_dict() for job in sorted(jobs, key=lambda job: job.ctime)]
+    assert [each["ELECTRONS"]["mixing_beta"] for each in inputs] == pytest.approx([0.3, 0.15, 0.15, 0.15, 0.15])
+    assert [each["SYSTEM"]["degauss"] for each in inputs] == pytest.approx([0.01] * 4 + [0.04])

@@ -1,0 +1,65 @@
+"""What is kept of the electronic state with a label, and what makes a finished run no label at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ase import Atoms
+
+from aiida_nvp.common.vocabulary import StartRecipe
+from aiida_nvp.labelling.pw_state import ElectronicState, hubbard_mismatch, oxidation_states, read_state
+from aiida_nvp.labelling.settings import LabelSettings
+from aiida_nvp.labelling.valence import starting_state
+
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class LabelState:
+    """The state of the last geometry of a run.
+
+    :param info: JSON values that are stored with the label of that geometry.
+    :param fault: why no step of the run may be taken as a label, or an empty string.
+    :param last_fault: why its last step may not, or an empty string.
+    """
+
+    info: dict[str, Any] = field(default_factory=dict)
+    fault: str = ""
+    last_fault: str = ""
+
+
+def label_state(xml: bytes, settings: LabelSettings, atoms: Atoms) -> LabelState:
+    """Return what pw.x's XML file says of the labels of one run.
+
+    :param xml: content of ``data-file-schema.xml``.
+    :param atoms: the frame that was sent, for the start that its valences gave.
+    :raises InputError: if the file is cut off or not of pw.x.
+    """
+    state = read_state(xml)
+    fault = hubbard_mismatch(state, settings.hubbard)
+    unconverged = "" if state.converged else "pw.x ended without self-consistency in its last geometry"
+    return LabelState(_info(state, settings, atoms), fault, fault or unconverged)
+
+
+def _info(state: ElectronicState, settings: LabelSettings, atoms: Atoms) -> dict[str, Any]:
+    found = oxidation_states(state)
+    info: dict[str, Any] = {
+        "code_version": state.version_text,
+        "scf_accuracy_ev": float(f"{state.scf_accuracy_ev:.3e}"),
+        "fermi_ev": None if state.fermi_ev is None else round(state.fermi_ev, _DIGITS),
+    }
+    if state.site_moments is not None:
+        info["site_moments"] = [round(moment, _DIGITS) for moment in state.site_moments]
+    if state.hubbard is not None:
+        info["u_ev"] = {term.species: round(term.u_ev, _DIGITS) for term in state.hubbard.terms}
+        info["projectors"] = state.hubbard.projectors
+        info["occupations"] = {
+            str(site.atom): [[round(value, 4) for value in spin] for spin in site.eigenvalues]
+            for site in state.occupations
+        }
+        info["oxidation_states"] = {str(atom): number for atom, number in found.items()}
+    if settings.start == "valence":
+        start = starting_state(atoms, StartRecipe.FERROMAGNETIC)
+        info["start"] = {"recipe": start.recipe.value, "states": start.states.tolist()}
+    return info
