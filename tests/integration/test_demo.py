@@ -72,18 +72,16 @@ def test_vanadium_is_spin_polarised(campaign):
 
 
 def test_the_prospective_error_falls_and_ends_under_half_of_the_forces(calibrations):
-    """On the frames drawn at random, the only ones that are no worse than their like by choice."""
-    errors = [calibration["prospective"]["random"]["force_rmse"] for calibration in calibrations]
-    ratios = [calibration["prospective"]["random"]["ratio"] for calibration in calibrations]
+    """On frames that were labelled after they had been predicted, half of them chosen because they looked hard."""
+    errors = [calibration["prospective"]["force_rmse"] for calibration in calibrations]
+    ratios = [calibration["prospective"]["ratio"] for calibration in calibrations]
     assert len(errors) >= 2
-    assert errors[-1] < errors[0]
+    assert max(errors[1:]) < errors[0]
     assert ratios[-1] < ratios[0]
     assert ratios[-1] < 0.5
-
-
-def test_the_chosen_frames_are_predicted_better_after_the_first_cycle(calibrations):
-    errors = [calibration["prospective"]["force_rmse"] for calibration in calibrations]
-    assert max(errors[1:]) < errors[0]
+    # Chance chose enough of them to calibrate on.
+    assert all(calibration["prospective"]["random"]["n_frames"] >= 8 for calibration in calibrations)
+    assert calibrations[-1]["calibrated_on"] == "random share"
 
 
 def test_production_keeps_its_bonds(campaign):
