@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from aiida_nvp.campaign import schema as campaign_schema
-from aiida_nvp.labelling.settings import LabelSettings
+from aiida_nvp.labelling import settings as label_settings
 
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 LONGEST_DEFAULT = 40
@@ -29,7 +29,7 @@ class CampaignFile(SphinxDirective):
         whole = campaign_schema.Campaign.model_json_schema()
         sections = [_section(campaign_schema.Campaign, whole)]
         for name in _sections_in_order(whole, whole["$defs"]):
-            model = LabelSettings if name == LabelSettings.__name__ else getattr(campaign_schema, name)
+            model = getattr(label_settings, name, None) or getattr(campaign_schema, name)
             sections.append(_section(model, whole["$defs"][name]))
         return sections
 
