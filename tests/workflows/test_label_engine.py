@@ -181,7 +181,7 @@ def test_a_cycle_that_never_converges_is_rejected_and_never_handed_out(label):
     assert node.exit_status == 401
     (row,) = outputs["triage"]["frames"]
     assert row["status"] == "rejected"
-    assert "convergence" in row["reason"]
+    assert "did not reach self-consistency" in row["reason"]
     jobs = [job for job in node.called_descendants if isinstance(job, orm.CalcJobNode)]
     # The first attempt and one a remedy: the last is the detour, which fails as well.
     assert len(jobs) == 5
