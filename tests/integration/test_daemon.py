@@ -1,5 +1,6 @@
 """The daemon worker killed in the middle of a batch: nothing is computed twice and the batch finishes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -70,8 +71,13 @@ def daemon_workers(home):
 
     (pid_file,) = (home / ".aiida" / "daemon").glob("circus-*.pid")
     below = psutil.Process(int(pid_file.read_text())).children(recursive=True)
-    alive = [process for process in below if process.status() != psutil.STATUS_ZOMBIE]
-    return [process.pid for process in alive if "worker" in process.cmdline()]
+    workers = []
+    for process in below:
+        # One of them may end between being listed and being asked.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE and "worker" in process.cmdline():
+                workers.append(process.pid)
+    return workers
 
 
 @pytest.mark.slow
