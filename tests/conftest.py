@@ -15,9 +15,10 @@ pytest_plugins = ["aiida.tools.pytest_fixtures"]
 @pytest.fixture
 def worker_code(aiida_code_installed):
     """The worker of this environment as a code on localhost."""
-    return aiida_code_installed(
-        label="nvp-worker", filepath_executable=str(Path(sysconfig.get_path("scripts")) / "nvp-worker")
-    )
+    program = str(Path(sysconfig.get_path("scripts")) / "nvp-worker")
+    code = aiida_code_installed(label="nvp-worker", filepath_executable=program)
+    assert str(code.filepath_executable) == program, "a test before this one left a stand-in of that label"
+    return code
 
 
 @pytest.fixture(scope="session")

@@ -113,7 +113,9 @@ def light_setup(aiida_profile_clean, aiida_localhost, aiida_code_installed, no_e
         set_up(Choices(**{"hook": False, "daemon": False, **choices}), Steps(lines.append))
         return "\n".join(lines), set(installed) & {"qepy", "pw.x", "family"}
 
-    return _set_up
+    yield _set_up
+    # A later test would be given these stand-ins: codes are found again by their labels.
+    aiida_profile_clean.reset_storage()
 
 
 def test_own_engines_of_an_earlier_setup_are_kept(light_setup, aiida_code_installed):
