@@ -26,7 +26,7 @@ from aiida_nvp.labelling.label_state import LabelState, label_state
 from aiida_nvp.labelling.pw_output import IonicStep, check_units, ionic_steps
 from aiida_nvp.labelling.settings import LabelSettings, read_settings
 from aiida_nvp.labelling.theory import pw_theory, rehearsal_theory, theory_hash
-from aiida_nvp.labelling.triage import Harvest, Outcome, count_statuses, distinct, triage_row
+from aiida_nvp.labelling.triage import Harvest, Outcome, count_savings, count_statuses, distinct, triage_row
 
 
 def frame_key(identity: str) -> str:
@@ -79,8 +79,13 @@ def collect_labels(
         outputs = [_Outputs.of(calculations, key) for key in outcome.calculations]
         rows.append(triage_row(outcome, [reader.read(output, start, batch) for output in outputs]))
     level = theory_hash(theory)
-    counts = count_statuses(rows)
-    table = {"frames": rows, "counts": counts, "level_of_theory": {"hash": level, **theory}, "labeller": name.value}
+    table = {
+        "frames": rows,
+        "counts": count_statuses(rows),
+        "saved": count_savings(rows),
+        "level_of_theory": {"hash": level, **theory},
+        "labeller": name.value,
+    }
     results: dict[str, orm.Data] = {"triage": orm.Dict(table)}
     if batch.atoms:
         labelled = FrameSet.from_atoms(batch.atoms, batch.info, level_of_theory=level)

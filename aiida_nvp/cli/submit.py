@@ -14,6 +14,7 @@ from aiida_nvp.cli.frame import in_profile, load_usual_profile, one_sentence
 from aiida_nvp.cli.inputs import fill_builder, load_process, read_inputs
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.provision.daemon import daemon_is_running
+from aiida_nvp.provision.profile import setup_command
 
 _YAML = (".yaml", ".yml")
 
@@ -78,7 +79,8 @@ def require_daemon() -> None:
     """
     profile = get_manager().get_profile()
     if profile is not None and not daemon_is_running(profile):
-        raise InputError(f"the daemon of profile {profile.name} does not run; `aiida-nvp setup` starts it.")
+        remedy = setup_command(profile.name)
+        raise InputError(f"the daemon of profile {profile.name} does not run; `{remedy}` starts it.")
 
 
 def _run_function(process: type[engine.Process], inputs: dict[str, Any]) -> None:

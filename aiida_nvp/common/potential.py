@@ -54,9 +54,12 @@ class TrainingSettings(_Frozen):
 
 
 class CommitteeSettings(_Frozen):
-    """Members differ by seed and by the share of the frames that each sees."""
+    """Members differ by seed and by the share of the frames that each sees.
 
-    members: Annotated[int, Field(ge=2)] = 4
+    :param members: at least three: two cannot tell which of them is wrong.
+    """
+
+    members: Annotated[int, Field(ge=3)] = 4
     bag_fraction: Annotated[float, Field(gt=0, le=1)] = 0.9
 
 

@@ -27,6 +27,8 @@ class Outcome:
     :param attempts: how many calculations that process needed.
     :param reason: why it did not end as it should, or empty.
     :param wall_s: seconds from its start to its end.
+    :param reused: those of ``calculations`` that were found finished in the profile instead of being run.
+    :param cores: cores that each calculation was granted.
     """
 
     frame: str
@@ -35,15 +37,18 @@ class Outcome:
     attempts: int = 0
     reason: str = ""
     wall_s: float | None = None
+    reused: tuple[str, ...] = ()
+    cores: int = 1
 
     def plain(self) -> dict[str, Any]:
         """Return JSON-ready values."""
-        return {**asdict(self), "calculations": list(self.calculations)}
+        return {**asdict(self), "calculations": list(self.calculations), "reused": list(self.reused)}
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Outcome:
         """Read what :meth:`plain` wrote."""
-        return replace(cls(**values), calculations=tuple(values["calculations"]))
+        reused = tuple(values.get("reused", ()))
+        return replace(cls(**values), calculations=tuple(values["calculations"]), reused=reused)
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,10 @@ class Harvest:
 
 
 def triage_row(outcome: Outcome, harvests: Sequence[Harvest] = ()) -> dict[str, Any]:
-    """Return one line of the table from what all calculations of a frame gave."""
+    """Return one line of the table from what the calculations of a frame gave.
+
+    :param harvests: in the order of ``outcome.calculations``.
+    """
     labels = sum(harvest.labels for harvest in harvests)
     left_out = [dict(entry) for harvest in harvests for entry in harvest.left_out]
     if not labels:
@@ -80,6 +88,8 @@ def triage_row(outcome: Outcome, harvests: Sequence[Harvest] = ()) -> dict[str, 
         "labels": labels,
         "left_out": left_out,
         "code_s": round(sum(harvest.code_s for harvest in harvests), 2),
+        "reused": len(outcome.reused),
+        "saved_core_s": round(outcome.cores * _reused_seconds(outcome, harvests), 2),
     }
     return row if outcome.wall_s is None else {**row, "wall_s": round(outcome.wall_s, 2)}
 
@@ -89,6 +99,17 @@ def count_statuses(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     found = Counter(str(row["status"]) for row in rows)
     counts = {status.value: found[status.value] for status in LabelStatus}
     return {**counts, "frames": len(rows), "labels": sum(int(row["labels"]) for row in rows)}
+
+
+def count_savings(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return what was not computed again: ``frames`` with a reused calculation, and the core seconds it once took."""
+    reused = [row for row in rows if row["reused"]]
+    return {"frames": len(reused), "core_s": round(sum(float(row["saved_core_s"]) for row in reused), 2)}
+
+
+def _reused_seconds(outcome: Outcome, harvests: Sequence[Harvest]) -> float:
+    pairs = zip(outcome.calculations, harvests, strict=False)
+    return sum(harvest.code_s for key, harvest in pairs if key in outcome.reused)
 
 
 def overlap(atoms: Atoms) -> str:

@@ -33,6 +33,7 @@ class StageCost:
     :param core_s: the same times the cores at work: those granted, or the processes of a job that runs more.
     :param engine_s: seconds that the jobs existed beyond that: preparing, queueing, polling, retrieving, parsing.
     :param reused: jobs taken over from the cache, which cost nothing; left out of the sums.
+    :param saved_core_s: core seconds that those took when they ran.
     :param untimed: jobs that do not say how long their program ran; left out of the sums.
     """
 
@@ -43,6 +44,7 @@ class StageCost:
     engine_s: float
     reused: int
     untimed: int
+    saved_core_s: float = 0.0
 
     @property
     def timed(self) -> int:
@@ -84,6 +86,7 @@ def _stage(label: str) -> str | None:
 
 
 def _sum(name: str, jobs: Sequence[CalcJobNode]) -> StageCost:
+    reused = [job for job in jobs if job.base.caching.is_created_from_cache]
     timed = [(job, program_seconds(job)) for job in jobs if not job.base.caching.is_created_from_cache]
     known = [(job, seconds) for job, seconds in timed if seconds is not None]
     return StageCost(
@@ -92,8 +95,9 @@ def _sum(name: str, jobs: Sequence[CalcJobNode]) -> StageCost:
         run_s=sum(seconds for _, seconds in known),
         core_s=sum(seconds * _cores(job) for job, seconds in known),
         engine_s=sum(max(0.0, process_ref(job).elapsed_s - seconds) for job, seconds in known),
-        reused=len(jobs) - len(timed),
+        reused=len(reused),
         untimed=len(timed) - len(known),
+        saved_core_s=sum((program_seconds(job) or 0.0) * _cores(job) for job in reused),
     )
 
 

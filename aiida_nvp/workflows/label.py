@@ -150,7 +150,8 @@ class LabelWorkChain(SlidingWindow):
         for key, child in self.finished_children("children").items():
             usable = self.labeller.usable(child)
             jobs = {key if number == 1 else f"{key}_{number}": job.uuid for number, job in enumerate(usable, start=1)}
-            self._note(self._outcome(key, child, tuple(jobs)), jobs)
+            reused = [name for name, job in zip(jobs, usable, strict=True) if job.base.caching.is_created_from_cache]
+            self._note(self._outcome(key, child, tuple(jobs), tuple(reused)), jobs)
         while self.ctx.queue and len(self.ctx.children) < self.inputs.in_flight.value and not self._too_many_failed():
             key = self.ctx.queue.pop(0)
             self.to_context(**{f"children.{key}": self.child(key) or self._submit(key)})
@@ -186,6 +187,10 @@ class LabelWorkChain(SlidingWindow):
         failed = [row["reason"] for row in table["frames"] if not row["labels"]]
         n_frames = len(table["frames"])
         self.report(f"{n_frames - len(failed)} of {n_frames} frames labelled, {table['counts']['labels']} labels")
+        saved = table["saved"]
+        if saved["frames"]:
+            found = f"{saved['frames']} of them were found finished in this profile"
+            self.report(f"{found}: {saved['core_s']:.0f} core seconds not spent again")
         if len(failed) == n_frames:
             return self._exit("ERROR_ALL_LABELS_FAILED", frames=n_frames, message=failed[0])
         share = self.inputs.max_failed_share.value
@@ -200,7 +205,9 @@ class LabelWorkChain(SlidingWindow):
         builder.metadata.call_link_label = key
         return cast(orm.ProcessNode, self.submit(builder))
 
-    def _outcome(self, key: str, child: orm.ProcessNode, calculations: tuple[str, ...]) -> Outcome:
+    def _outcome(
+        self, key: str, child: orm.ProcessNode, calculations: tuple[str, ...], reused: tuple[str, ...]
+    ) -> Outcome:
         return Outcome(
             frame=self.ctx.frames[key],
             calculations=calculations,
@@ -208,6 +215,8 @@ class LabelWorkChain(SlidingWindow):
             attempts=len(self.labeller.jobs(child)),
             reason=self.labeller.reason(child),
             wall_s=(child.mtime - child.ctime).total_seconds(),
+            reused=reused,
+            cores=self.labeller.cores(),
         )
 
     def _note(self, outcome: Outcome, jobs: Mapping[str, str] | None = None) -> None:

@@ -21,7 +21,7 @@ def test_file_and_folder_give_the_same_definition(tmp_path):
     assert load_potential(path) == load_potential(tmp_path) == PotentialDefinition(**BASE)
 
 
-@given(st.floats(1.1, 12), st.permutations(["Na", "V", "P", "O"]), st.integers(2, 9), st.integers(0, 3))
+@given(st.floats(1.1, 12), st.permutations(["Na", "V", "P", "O"]), st.integers(3, 9), st.integers(0, 3))
 def test_plain_form_survives_the_round_trip(cutoff, species, members, l_max):
     content = {
         **BASE,
@@ -46,7 +46,7 @@ def test_plain_form_survives_the_round_trip(cutoff, species, members, l_max):
         ({"name": "With Space"}, "name"),
         ({"training": {"stress_weight": -1}}, "training.stress_weight"),
         ({"training": {"validation_fraction": 0.5}}, "training.validation_fraction"),
-        ({"committee": {"members": 1}}, "committee.members"),
+        ({"committee": {"members": 2}}, "committee.members: Input should be greater than or equal to 3"),
     ],
 )
 def test_faults_are_named_with_file_and_key(tmp_path, change, message):

@@ -9,6 +9,7 @@ from aiida.common.links import LinkType
 from aiida.manage.caching import enable_caching
 
 from aiida_nvp.common.vocabulary import Verdict
+from aiida_nvp.report.cost import cost_by_stage
 from aiida_nvp.report.lineage import trace_all
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("aiida_profile_clean")]
@@ -95,3 +96,6 @@ def check_repetition(first, second):
     labels = [job for job in jobs_below(second) if job.process_label == "RehearsalCalculation"]
     assert labels
     assert all(job.base.caching.is_created_from_cache for job in labels)
+    saved = next(cost for cost in cost_by_stage(second) if cost.name == "Labels")
+    assert saved.reused == len(labels)
+    assert saved.saved_core_s > 0

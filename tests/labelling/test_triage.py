@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from ase import Atoms
 
-from aiida_nvp.labelling.triage import Harvest, Outcome, count_statuses, distinct, overlap, triage_row
+from aiida_nvp.labelling.triage import Harvest, Outcome, count_savings, count_statuses, distinct, overlap, triage_row
 
 
 def test_status_follows_from_labels_and_attempts():
@@ -20,6 +20,14 @@ def test_status_follows_from_labels_and_attempts():
     }
 
 
+def test_savings_are_core_seconds_of_reused_calculations_alone():
+    harvests = [Harvest(labels=1, code_s=10.0), Harvest(labels=1, code_s=3.0)]
+    part = triage_row(Outcome("a", ("k", "k_2"), "uuid", attempts=2, reused=("k_2",), cores=4), harvests)
+    none = triage_row(Outcome("b", ("k",), "uuid", attempts=1, cores=4), harvests[:1])
+    assert (part["reused"], part["saved_core_s"], none["reused"], none["saved_core_s"]) == (1, 12.0, 0, 0.0)
+    assert count_savings([part, none]) == {"frames": 1, "core_s": 12.0}
+
+
 def test_a_rejection_always_has_a_reason():
     left = Harvest(left_out=({"step": 0, "reason": "not self-consistent after 100 iterations"},))
     assert triage_row(Outcome("a"), [left])["reason"] == "not self-consistent after 100 iterations"
@@ -27,7 +35,7 @@ def test_a_rejection_always_has_a_reason():
 
 
 def test_an_outcome_survives_as_plain_values():
-    outcome = Outcome("a", ("frame_a", "frame_a_2"), "uuid", 2, "words", 1.5)
+    outcome = Outcome("a", ("frame_a", "frame_a_2"), "uuid", 2, "words", 1.5, ("frame_a_2",), 8)
     assert Outcome.from_plain(outcome.plain()) == outcome
 
 

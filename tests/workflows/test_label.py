@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from aiida import orm
+from aiida.cmdline.utils.common import get_workchain_report
 from aiida.engine import run_get_node
+from aiida.manage.caching import enable_caching
 from aiida.plugins import WorkflowFactory
 from ase import Atoms
 
@@ -113,6 +115,19 @@ def test_every_step_of_a_relaxation_is_a_label(label):
     assert frames.ids()[0] == frames.info[5]["origin"]["start"]
     assert frames.energy[5] < frames.energy[0]
     assert outputs["triage"]["counts"]["labels"] == 6
+
+
+def test_a_finished_label_is_not_computed_again_and_what_it_saves_is_counted(label):
+    with enable_caching(identifier="aiida.calculations:nvp.rehearsal"):
+        first, _ = label(dataset(cell(1), cell(2)))
+        again, node = label(dataset(cell(2), cell(3), cell(1)))
+    assert first["triage"]["saved"] == {"frames": 0, "core_s": 0.0}
+    rows = again["triage"]["frames"]
+    assert [row["reused"] for row in rows] == [1, 0, 1]
+    assert [row["saved_core_s"] == row["code_s"] for row in rows] == [True, False, True]
+    cost = {row["frame"]: row["code_s"] for row in first["triage"]["frames"]}
+    assert again["triage"]["saved"] == {"frames": 2, "core_s": pytest.approx(sum(cost.values()), abs=0.011)}
+    assert "2 of them were found finished in this profile" in get_workchain_report(node, "REPORT")
 
 
 def test_too_many_failures_end_the_batch_and_keep_what_is_done(label):
