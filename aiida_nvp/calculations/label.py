@@ -150,15 +150,16 @@ class _Reader:
             return Harvest(left_out=[{"step": None, "reason": str(error)}], code_s=code_s)
         reasons = [{"step": entry.index, "reason": entry.reason} for entry in left_out]
         last = len(steps) + len(left_out) - 1
-        taken = 0
+        taken, flags = 0, []
         for step in steps:
             fault = state.last_fault if step.index == last else state.fault
             if fault:
                 reasons.append({"step": step.index, "reason": fault})
                 continue
             extra = {"state": state.info} if step.index == last and state.info else {}
+            flags += [state.flag] if step.index == last and state.flag else []
             taken += batch.add(step, start, outputs.trajectory.creator.uuid, self.settings.mode.origin_kind, extra)
-        return Harvest(labels=taken, left_out=reasons, code_s=code_s)
+        return Harvest(labels=taken, left_out=reasons, code_s=code_s, flags=flags)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from ase import Atoms
 
 from aiida_nvp.common.vocabulary import StartRecipe
+from aiida_nvp.labelling.outliers import valence_outlier
 from aiida_nvp.labelling.pw_state import ElectronicState, hubbard_mismatch, oxidation_states, read_state
 from aiida_nvp.labelling.settings import LabelSettings
 from aiida_nvp.labelling.valence import starting_state
@@ -22,11 +23,13 @@ class LabelState:
     :param info: JSON values that are stored with the label of that geometry.
     :param fault: why no step of the run may be taken as a label, or an empty string.
     :param last_fault: why its last step may not, or an empty string.
+    :param flag: what deserves a look in the label of its last step although it is taken, or an empty string.
     """
 
     info: dict[str, Any] = field(default_factory=dict)
     fault: str = ""
     last_fault: str = ""
+    flag: str = ""
 
 
 def label_state(xml: bytes, settings: LabelSettings, atoms: Atoms) -> LabelState:
@@ -39,7 +42,8 @@ def label_state(xml: bytes, settings: LabelSettings, atoms: Atoms) -> LabelState
     state = read_state(xml)
     fault = hubbard_mismatch(state, settings.hubbard)
     unconverged = "" if state.converged else "pw.x ended without self-consistency in its last geometry"
-    return LabelState(_info(state, settings, atoms), fault, fault or unconverged)
+    flag = valence_outlier(atoms.get_chemical_symbols(), oxidation_states(state))
+    return LabelState(_info(state, settings, atoms), fault, fault or unconverged, flag)
 
 
 def _info(state: ElectronicState, settings: LabelSettings, atoms: Atoms) -> dict[str, Any]:

@@ -58,11 +58,13 @@ class Harvest:
     :param labels: number of labels taken.
     :param left_out: steps that gave no label: ``{"step", "reason"}``; step None stands for the whole calculation.
     :param code_s: seconds inside the labelling code.
+    :param flags: what deserves a look in labels that were taken all the same.
     """
 
     labels: int = 0
     left_out: Sequence[Mapping[str, Any]] = ()
     code_s: float = 0.0
+    flags: Sequence[str] = ()
 
 
 def triage_row(outcome: Outcome, harvests: Sequence[Harvest] = ()) -> dict[str, Any]:
@@ -87,6 +89,7 @@ def triage_row(outcome: Outcome, harvests: Sequence[Harvest] = ()) -> dict[str, 
         "attempts": outcome.attempts,
         "labels": labels,
         "left_out": left_out,
+        "flags": [flag for harvest in harvests for flag in harvest.flags],
         "code_s": round(sum(harvest.code_s for harvest in harvests), 2),
         "reused": len(outcome.reused),
         "saved_core_s": round(outcome.cores * _reused_seconds(outcome, harvests), 2),

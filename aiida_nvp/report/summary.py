@@ -72,12 +72,12 @@ def is_rehearsal(campaign: Campaign) -> bool:
 
 
 def failed_rows(campaign: Campaign) -> list[dict[str, Any]]:
-    """Return the triage rows of frames that were retried or rejected, or that lost some of their steps."""
+    """Return the triage rows of frames that were retried, rejected or flagged, or that lost some of their steps."""
     return [
         {"batch": name, **row}
         for name, batch in campaign.batches
         for row in batch.triage
-        if row.get("status") != LabelStatus.CONVERGED or row.get("left_out")
+        if row.get("status") != LabelStatus.CONVERGED or row.get("left_out") or row.get("flags")
     ]
 
 

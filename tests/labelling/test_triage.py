@@ -20,6 +20,11 @@ def test_status_follows_from_labels_and_attempts():
     }
 
 
+def test_flags_are_kept_beside_a_good_status():
+    row = triage_row(Outcome("a", ("k",), "uuid", attempts=1), [Harvest(labels=1, flags=("look",))])
+    assert (row["status"], row["flags"]) == ("converged", ["look"])
+
+
 def test_savings_are_core_seconds_of_reused_calculations_alone():
     harvests = [Harvest(labels=1, code_s=10.0), Harvest(labels=1, code_s=3.0)]
     part = triage_row(Outcome("a", ("k", "k_2"), "uuid", attempts=2, reused=("k_2",), cores=4), harvests)

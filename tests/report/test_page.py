@@ -1,5 +1,6 @@
 import os
 import re
+from dataclasses import replace
 
 import pytest
 from aiida import orm
@@ -50,6 +51,15 @@ def test_marks_follow_the_expectations(page):
 def test_failed_labels_are_listed_with_their_reason(page):
     assert page.count("the scf cycle did not converge in 80 iterations") == 1
     assert "1 structure failed" in page
+
+
+def test_a_flagged_label_is_listed_although_it_went_through(built):
+    campaign = collect(built.campaign)
+    first = campaign.batches[0][1]
+    rows = [{**row, "flags": ["V adds up to +9"] if number == 1 else []} for number, row in enumerate(first.triage)]
+    flagged = replace(campaign, seed_labels=replace(first, triage=tuple(rows)))
+    known = {row["frame"] for row in summary.failed_rows(campaign)}
+    assert {row["frame"] for row in summary.failed_rows(flagged)} - known == {rows[1]["frame"]}
 
 
 def test_reasons_that_never_applied_are_left_out(page):

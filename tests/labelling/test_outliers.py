@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+from ase.formula import Formula
+
+from aiida_nvp.labelling.outliers import valence_outlier
+
+V2O4 = list(Formula("V2O4"))
+
+
+@pytest.mark.parametrize(
+    ("symbols", "found"),
+    [
+        (V2O4, {0: 4, 1: 4}),
+        (V2O4, {0: 5, 1: 3}),  # disproportionated, and still balanced
+        (V2O4, {0: 5, 1: None}),
+        (V2O4, {0: 5}),
+        (V2O4, {}),
+        (["Na", "O"], {0: 3}),
+        (["Na", "P"], {}),
+    ],
+)
+def test_what_balances_or_cannot_be_judged_is_no_outlier(symbols, found):
+    assert valence_outlier(symbols, found) == ""
+
+
+def test_a_sum_that_does_not_balance_is_told_with_each_site():
+    said = valence_outlier(V2O4, {0: 5, 1: 4})
+    assert said == "oxidation states of V add up to +9, charge balance asks +8 (V0 +5, V1 +4)"
+
+
+def test_sites_are_found_among_other_elements():
+    symbols = list(Formula("NaVPO5"))
+    assert valence_outlier(symbols, {1: 4}) == ""
+    assert "(V1 +5)" in valence_outlier(symbols, {1: 5})
