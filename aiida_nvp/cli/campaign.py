@@ -18,7 +18,7 @@ from aiida_nvp.campaign.plan import make_plan
 from aiida_nvp.cli.frame import in_profile
 from aiida_nvp.cli.status import process_node, status_line, watch
 from aiida_nvp.common.errors import InputError
-from aiida_nvp.workflows.campaign_builder import campaign_builder
+from aiida_nvp.workflows.campaign_builder import campaign_builder, label_warnings
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _CAMPAIGN_CLASSES = ("aiida.workflows:nvp.campaign", "aiida.workflows:nvp.active_learning")
@@ -107,9 +107,13 @@ def _load(file: Path) -> LoadedCampaign:
 @in_profile
 def _builder(loaded: LoadedCampaign) -> ProcessBuilder:
     try:
-        return campaign_builder(loaded)
+        builder = campaign_builder(loaded)
+        warnings = label_warnings(loaded)
     except InputError as error:
         raise click.ClickException(str(error)) from error
+    for warning in warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    return builder
 
 
 def _equal_campaign(builder: ProcessBuilder) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,13 @@ from aiida_nvp.common.vocabulary import LabellerName
 from aiida_nvp.labelling.settings import LabelSettings
 from aiida_nvp.workflows.campaign import CampaignWorkChain
 from aiida_nvp.workflows.engines import Engines, chosen_engines
-from aiida_nvp.workflows.protocols.resolve import family_pseudos, find_family, resolve
+from aiida_nvp.workflows.protocols.resolve import (
+    cutoff_warnings,
+    family_pseudos,
+    find_family,
+    recommended_cutoffs,
+    resolve,
+)
 
 
 def campaign_builder(loaded: LoadedCampaign) -> ProcessBuilder:
@@ -130,6 +136,21 @@ def label_settings(loaded: LoadedCampaign, family: str) -> LabelSettings:
         return labeller.settings
     given = labeller.settings.model_dump(mode="json", exclude_unset=True)
     return resolve(labeller.protocol, family, loaded.potential.species, given).settings
+
+
+def label_warnings(loaded: LoadedCampaign) -> Sequence[str]:
+    """Return a sentence on each choice for the labels that the user may not have meant.
+
+    :raises InputError: as :func:`campaign_builder`.
+    """
+    labeller = loaded.campaign.labeller
+    if labeller.kind is not LabellerName.QUANTUM_ESPRESSO:
+        return ()
+    family, species = _engines(loaded).pseudos, loaded.potential.species
+    if labeller.protocol is not None:
+        given = labeller.settings.model_dump(mode="json", exclude_unset=True)
+        return resolve(labeller.protocol, family, species, given).warnings
+    return cutoff_warnings(labeller.settings, recommended_cutoffs(find_family(family), species, ()), family)
 
 
 def _label_inputs(loaded: LoadedCampaign, engines: Engines, worker: orm.AbstractCode) -> dict[str, Any]:

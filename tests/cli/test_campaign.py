@@ -1,9 +1,12 @@
 """Commands on campaigns: what they print, and what they refuse in one sentence."""
 
+import io
 from pathlib import Path
 
 import pytest
 from aiida import orm
+from aiida_pseudo.data.pseudo.upf import UpfData
+from aiida_pseudo.groups.family import CutoffsPseudoPotentialFamily
 from click.testing import CliRunner
 
 from aiida_nvp.cli import campaign
@@ -12,6 +15,11 @@ from aiida_nvp.workflows.engines import Engines, store_engines
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
 
 REHEARSAL = Path(__file__).parents[2] / "workchains" / "campaigns" / "rehearsal.yaml"
+
+
+def upf(symbol):
+    text = f'<UPF version="2.0.1"><PP_HEADER element="{symbol}" z_valence="6.0" pseudo_type="NC"/></UPF>'
+    return UpfData(io.BytesIO(text.encode()), filename=f"{symbol}.upf").store()
 
 
 def invoke(command, *arguments):
@@ -72,6 +80,19 @@ def test_check_names_the_line_of_an_engine_that_is_not_there(first_principles, w
     assert f"Error: {path}:2: labeller.code: no single code `pw@nowhere`" in invoke(campaign.check, path).output
     path = first_principles(code=worker_code.full_label)
     assert f"Error: {path}:3: labeller.pseudos: no pseudopotential family" in invoke(campaign.check, path).output
+
+
+@pytest.mark.usefixtures("no_engines")
+def test_check_warns_of_low_cutoffs_with_their_figures(first_principles, aiida_code_installed):
+    family = CutoffsPseudoPotentialFamily(label="local").store()
+    family.add_nodes([upf(symbol) for symbol in ("Na", "V", "P", "O")])
+    family.set_cutoffs({s: {"cutoff_wfc": 50.0, "cutoff_rho": 300.0} for s in family.elements}, "normal", unit="Ry")
+    code = aiida_code_installed(label="pw-here", filepath_executable="/opt/qe/bin/pw.x")
+    path = first_principles(code=code.full_label, pseudos="local")
+    result = invoke(campaign.check, path)
+    assert result.exit_code == 0, result.output
+    assert result.output.count("Warning: ") == 1
+    assert "Warning: cutoff_wfc_ry is 45 Ry, but family `local` recommends 50 Ry for these species." in result.output
 
 
 @pytest.mark.usefixtures("no_engines")
