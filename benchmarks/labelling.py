@@ -55,7 +55,7 @@ def compare_with_program(pk: int) -> None:
     cost = next(entry for entry in cost_by_stage(orm.load_node(pk)) if entry.name == "Labels")
     print(f"{cost.timed} jobs of pw.x: {cost.run_s:.0f} s inside, {cost.engine_s:.0f} s around it")
     print(f"a job: {cost.run_s / cost.timed:.2f} s inside, {cost.engine_s / cost.timed:.2f} s around it")
-    print(f"ratio around / inside: {cost.engine_s / cost.run_s:.2f} (waiting for a core on a full machine included)")
+    print(f"ratio around / inside: {cost.engine_s / cost.run_s:.2f} (jobs that share cores stretch both)")
 
 
 def compare_with_loop(count: int, in_flight: int, seed: int) -> None:

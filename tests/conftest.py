@@ -68,6 +68,20 @@ def pseudos(upf_files):
 
 
 @pytest.fixture
+def bare_upf():
+    """Return a function that stores a pseudopotential which has a header and nothing to run with."""
+    import io
+
+    from aiida_pseudo.data.pseudo.upf import UpfData
+
+    def _store(symbol):
+        text = f'<UPF version="2.0.1"><PP_HEADER element="{symbol}" z_valence="6.0" pseudo_type="NC"/></UPF>'
+        return UpfData(io.BytesIO(text.encode()), filename=f"{symbol}.upf").store()
+
+    return _store
+
+
+@pytest.fixture
 def prepare(tmp_path):
     """Return a function that makes the job folder of a CalcJob builder without running it."""
     from aiida.common.folders import Folder

@@ -102,6 +102,12 @@ class WorkerCalculation(CalcJob):
         return files
 
 
+def granted_cores(resources: Mapping[str, Any]) -> int:
+    """Return the number of cores behind the resources of a job; one where they say nothing."""
+    each = int(resources.get("num_machines", 1)) * int(resources.get("num_mpiprocs_per_machine", 1))
+    return int(resources.get("tot_num_mpiprocs", each)) * int(resources.get("num_cores_per_mpiproc", 1))
+
+
 def define_committee(spec: CalcJobProcessSpec) -> None:
     """Add the namespace ``committee``: potentials under keys that sort into member order (``member_0`` ...)."""
     spec.input_namespace("committee", dynamic=True, valid_type=PotentialData, help="Members of the committee.")
@@ -117,4 +123,4 @@ def seed_port(spec: CalcJobProcessSpec) -> None:
     spec.input("seed", valid_type=orm.Int, serializer=orm.to_aiida_type, help="Seed of all random numbers of this job.")
 
 
-__all__ = ("ARRAYS_FILE", "WorkerCalculation", "committee_members", "define_committee", "seed_port")
+__all__ = ("ARRAYS_FILE", "WorkerCalculation", "committee_members", "define_committee", "granted_cores", "seed_port")

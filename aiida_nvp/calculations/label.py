@@ -150,14 +150,17 @@ class _Reader:
             return Harvest(left_out=[{"step": None, "reason": str(error)}], code_s=code_s)
         reasons = [{"step": entry.index, "reason": entry.reason} for entry in left_out]
         last = len(steps) + len(left_out) - 1
-        taken, flags = 0, []
+        taken = 0
+        flags: list[str] = []
         for step in steps:
             fault = state.last_fault if step.index == last else state.fault
             if fault:
                 reasons.append({"step": step.index, "reason": fault})
                 continue
-            extra = {"state": state.info} if step.index == last and state.info else {}
-            flags += [state.flag] if step.index == last and state.flag else []
+            extra = {}
+            if step.index == last and state.info:
+                extra["state"] = state.info
+                flags = [state.flag] if state.flag else []
             taken += batch.add(step, start, outputs.trajectory.creator.uuid, self.settings.mode.origin_kind, extra)
         return Harvest(labels=taken, left_out=reasons, code_s=code_s, flags=flags)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,12 +43,14 @@ def label_state(xml: bytes, settings: LabelSettings, atoms: Atoms) -> LabelState
     state = read_state(xml)
     fault = hubbard_mismatch(state, settings.hubbard)
     unconverged = "" if state.converged else "pw.x ended without self-consistency in its last geometry"
-    flag = valence_outlier(atoms.get_chemical_symbols(), oxidation_states(state))
-    return LabelState(_info(state, settings, atoms), fault, fault or unconverged, flag)
-
-
-def _info(state: ElectronicState, settings: LabelSettings, atoms: Atoms) -> dict[str, Any]:
     found = oxidation_states(state)
+    flag = valence_outlier(atoms.get_chemical_symbols(), found)
+    return LabelState(_info(state, found, settings, atoms), fault, fault or unconverged, flag)
+
+
+def _info(
+    state: ElectronicState, found: Mapping[int, int | None], settings: LabelSettings, atoms: Atoms
+) -> dict[str, Any]:
     info: dict[str, Any] = {
         "code_version": state.version_text,
         "scf_accuracy_ev": float(f"{state.scf_accuracy_ev:.3e}"),

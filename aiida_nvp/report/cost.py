@@ -10,6 +10,7 @@ from typing import Any
 
 from aiida.orm import CalcJobNode, Dict, ProcessNode
 
+from aiida_nvp.calculations.base import granted_cores
 from aiida_nvp.report.links import calls, inputs, jobs_below, output, process_ref
 
 STAGES = {
@@ -102,10 +103,7 @@ def _sum(name: str, jobs: Sequence[CalcJobNode]) -> StageCost:
 
 
 def _cores(job: CalcJobNode) -> int:
-    resources = job.get_option("resources") or {}
-    count = int(resources.get("num_machines", 1)) * int(resources.get("num_mpiprocs_per_machine", 1))
-    granted = count * int(resources.get("num_cores_per_mpiproc", 1))
-    return max(granted, _processes(job))
+    return max(granted_cores(job.get_option("resources") or {}), _processes(job))
 
 
 def _processes(job: CalcJobNode) -> int:

@@ -19,6 +19,7 @@ from aiida_nvp.labelling.settings import LabelSettings
 from aiida_nvp.workflows.campaign import CampaignWorkChain
 from aiida_nvp.workflows.engines import Engines, chosen_engines
 from aiida_nvp.workflows.protocols.resolve import (
+    Resolved,
     cutoff_warnings,
     family_pseudos,
     find_family,
@@ -131,11 +132,8 @@ def label_settings(loaded: LoadedCampaign, family: str) -> LabelSettings:
     :param family: label of the pseudopotential family.
     :raises InputError: if protocol, family and settings do not fit together.
     """
-    labeller = loaded.campaign.labeller
-    if labeller.protocol is None or labeller.kind is not LabellerName.QUANTUM_ESPRESSO:
-        return labeller.settings
-    given = labeller.settings.model_dump(mode="json", exclude_unset=True)
-    return resolve(labeller.protocol, family, loaded.potential.species, given).settings
+    resolved = _resolved(loaded, family)
+    return loaded.campaign.labeller.settings if resolved is None else resolved.settings
 
 
 def label_warnings(loaded: LoadedCampaign) -> Sequence[str]:
@@ -146,11 +144,21 @@ def label_warnings(loaded: LoadedCampaign) -> Sequence[str]:
     labeller = loaded.campaign.labeller
     if labeller.kind is not LabellerName.QUANTUM_ESPRESSO:
         return ()
-    family, species = _engines(loaded).pseudos, loaded.potential.species
-    if labeller.protocol is not None:
-        given = labeller.settings.model_dump(mode="json", exclude_unset=True)
-        return resolve(labeller.protocol, family, species, given).warnings
-    return cutoff_warnings(labeller.settings, recommended_cutoffs(find_family(family), species, ()), family)
+    family = _engines(loaded).pseudos
+    resolved = _resolved(loaded, family)
+    if resolved is not None:
+        return resolved.warnings
+    recommended = recommended_cutoffs(find_family(family), loaded.potential.species, ())
+    return cutoff_warnings(labeller.settings, recommended, family)
+
+
+def _resolved(loaded: LoadedCampaign, family: str) -> Resolved | None:
+    """Return what the protocol of the labels comes to; None where the file names none, and in a rehearsal."""
+    labeller = loaded.campaign.labeller
+    if labeller.protocol is None or labeller.kind is not LabellerName.QUANTUM_ESPRESSO:
+        return None
+    given = labeller.settings.model_dump(mode="json", exclude_unset=True)
+    return resolve(labeller.protocol, family, loaded.potential.species, given)
 
 
 def _label_inputs(loaded: LoadedCampaign, engines: Engines, worker: orm.AbstractCode) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
 from aiida_pseudo.data.pseudo.upf import UpfData
 
+from aiida_nvp.calculations.base import granted_cores
 from aiida_nvp.calculations.label import collect_labels, frame_key, frames_to_structures
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import LabellerName
@@ -216,7 +217,7 @@ class LabelWorkChain(SlidingWindow):
             reason=self.labeller.reason(child),
             wall_s=(child.mtime - child.ctime).total_seconds(),
             reused=reused,
-            cores=self.labeller.cores(),
+            cores=granted_cores(self.labeller.options()["resources"]),
         )
 
     def _note(self, outcome: Outcome, jobs: Mapping[str, str] | None = None) -> None:

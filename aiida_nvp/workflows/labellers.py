@@ -109,12 +109,6 @@ class Labeller(ABC):
         """Return the options of every job, completed by one core without MPI."""
         return {"resources": dict(ONE_CORE), "withmpi": False, **self.request.options}
 
-    def cores(self) -> int:
-        """Return the number of cores that every job is granted."""
-        resources = self.options()["resources"]
-        each = int(resources.get("num_machines", 1)) * int(resources.get("num_mpiprocs_per_machine", 1))
-        return int(resources.get("tot_num_mpiprocs", each)) * int(resources.get("num_cores_per_mpiproc", 1))
-
     def shared(self, name: str, make: Callable[[], orm.Data]) -> orm.Data:
         """Return the node ``name``, made on first use: equal inputs of many children are one node."""
         if name not in self._shared:

@@ -1,11 +1,9 @@
 """Commands on campaigns: what they print, and what they refuse in one sentence."""
 
-import io
 from pathlib import Path
 
 import pytest
 from aiida import orm
-from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_pseudo.groups.family import CutoffsPseudoPotentialFamily
 from click.testing import CliRunner
 
@@ -15,11 +13,6 @@ from aiida_nvp.workflows.engines import Engines, store_engines
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
 
 REHEARSAL = Path(__file__).parents[2] / "workchains" / "campaigns" / "rehearsal.yaml"
-
-
-def upf(symbol):
-    text = f'<UPF version="2.0.1"><PP_HEADER element="{symbol}" z_valence="6.0" pseudo_type="NC"/></UPF>'
-    return UpfData(io.BytesIO(text.encode()), filename=f"{symbol}.upf").store()
 
 
 def invoke(command, *arguments):
@@ -83,9 +76,9 @@ def test_check_names_the_line_of_an_engine_that_is_not_there(first_principles, w
 
 
 @pytest.mark.usefixtures("no_engines")
-def test_check_warns_of_low_cutoffs_with_their_figures(first_principles, aiida_code_installed):
+def test_check_warns_of_low_cutoffs_with_their_figures(first_principles, aiida_code_installed, bare_upf):
     family = CutoffsPseudoPotentialFamily(label="local").store()
-    family.add_nodes([upf(symbol) for symbol in ("Na", "V", "P", "O")])
+    family.add_nodes([bare_upf(symbol) for symbol in ("Na", "V", "P", "O")])
     family.set_cutoffs({s: {"cutoff_wfc": 50.0, "cutoff_rho": 300.0} for s in family.elements}, "normal", unit="Ry")
     code = aiida_code_installed(label="pw-here", filepath_executable="/opt/qe/bin/pw.x")
     path = first_principles(code=code.full_label, pseudos="local")

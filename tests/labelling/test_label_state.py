@@ -47,4 +47,4 @@ def test_a_shared_electron_is_undecided_and_not_flagged():
 
 def test_a_run_without_the_u_that_was_asked_for_is_no_label():
     xml = (FOLDER / "na3vo4-without-u-7.2.xml").read_bytes()
-    assert "U" in label_state(xml, SETTINGS, Atoms("Na3VO4")).fault
+    assert "ran without the U that was asked for on V" in label_state(xml, SETTINGS, Atoms("Na3VO4")).fault

@@ -6,6 +6,7 @@ import pytest
 from aiida import orm
 
 from aiida_nvp.common.errors import InputError
+from aiida_nvp.report import page as page_module
 from aiida_nvp.report import summary
 from aiida_nvp.report.cost import cost_by_stage
 from aiida_nvp.report.graph import collect, final_dataset
@@ -53,13 +54,15 @@ def test_failed_labels_are_listed_with_their_reason(page):
     assert "1 structure failed" in page
 
 
-def test_a_flagged_label_is_listed_although_it_went_through(built):
+def test_a_flagged_label_is_listed_although_it_went_through(built, monkeypatch):
     campaign = collect(built.campaign)
     first = campaign.batches[0][1]
     rows = [{**row, "flags": ["V adds up to +9"] if number == 1 else []} for number, row in enumerate(first.triage)]
     flagged = replace(campaign, seed_labels=replace(first, triage=tuple(rows)))
     known = {row["frame"] for row in summary.failed_rows(campaign)}
     assert {row["frame"] for row in summary.failed_rows(flagged)} - known == {rows[1]["frame"]}
+    monkeypatch.setattr(page_module, "collect", lambda _: flagged)
+    assert render(built.campaign).count("To be looked at: V adds up to +9.") == 1
 
 
 def test_reasons_that_never_applied_are_left_out(page):

@@ -1,9 +1,6 @@
 """Protocols become complete settings: the protocol, the family's cutoffs, then what the user wants otherwise."""
 
-import io
-
 import pytest
-from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_pseudo.groups.family import CutoffsPseudoPotentialFamily, PseudoPotentialFamily
 
 from aiida_nvp.common.errors import InputError
@@ -17,19 +14,14 @@ pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
 WAVE = {"Na": 40.0, "V": 50.0, "O": 45.0}
 
 
-def upf(symbol):
-    text = f'<UPF version="2.0.1"><PP_HEADER element="{symbol}" z_valence="6.0" pseudo_type="NC"/></UPF>'
-    return UpfData(io.BytesIO(text.encode()), filename=f"{symbol}.upf").store()
-
-
 @pytest.fixture
-def family():
+def family(bare_upf):
     """Return a function that installs a family with cutoffs of the given stringencies (wave function times factor)."""
 
     def _family(label, **stringencies):
         kind = CutoffsPseudoPotentialFamily if stringencies else PseudoPotentialFamily
         group = kind(label=label).store()
-        group.add_nodes([upf(symbol) for symbol in WAVE])
+        group.add_nodes([bare_upf(symbol) for symbol in WAVE])
         for name, factor in stringencies.items():
             cutoffs = {s: {"cutoff_wfc": factor * w, "cutoff_rho": 8 * factor * w} for s, w in WAVE.items()}
             group.set_cutoffs(cutoffs, name, unit="Ry")
