@@ -7,8 +7,8 @@ All conversion of units and signs happens here, inside provenance: from a labell
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiida import orm
@@ -20,13 +20,22 @@ from aiida_nvp.calculations.structure import to_structure
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frame import frame_id
 from aiida_nvp.common.frameset import FrameSet
-from aiida_nvp.common.vocabulary import LabellerName
+from aiida_nvp.common.vocabulary import LabellerName, StartRecipe
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.labelling.branches import BranchCheck, Solution, compare, usual_start
 from aiida_nvp.labelling.label_state import LabelState, label_state
 from aiida_nvp.labelling.pw_output import IonicStep, check_units, ionic_steps
 from aiida_nvp.labelling.settings import LabelSettings, read_settings
 from aiida_nvp.labelling.theory import pw_theory, rehearsal_theory, theory_hash
-from aiida_nvp.labelling.triage import Harvest, Outcome, count_savings, count_statuses, distinct, triage_row
+from aiida_nvp.labelling.triage import (
+    Harvest,
+    Outcome,
+    count_checks,
+    count_savings,
+    count_statuses,
+    distinct,
+    triage_row,
+)
 
 
 def frame_key(identity: str) -> str:
@@ -51,10 +60,42 @@ def frames_to_structures(frames: DatasetData, settings: orm.Dict | None = None) 
 
 
 @calcfunction
+def other_start_structures(frames: DatasetData, settings: orm.Dict, starts: orm.Dict) -> dict[str, orm.StructureData]:
+    """Return the structures of a branch check, whose kinds begin with other spins than the usual ones.
+
+    :param settings: of the labels.
+    :param starts: the name of each structure to ``{"frame": id, "start": recipe}``.
+    """
+    content, choices = frames.frames, read_settings(settings.get_dict())
+    index = {identity: row for row, identity in enumerate(content.ids())}
+    return {
+        key: to_structure(content.atoms(index[one["frame"]]), choices, StartRecipe(one["start"]))
+        for key, one in starts.get_dict().items()
+    }
+
+
+def state_of(
+    retrieved: orm.FolderData, settings: LabelSettings, atoms: Atoms, recipe: StartRecipe | None = None
+) -> LabelState:
+    """Return the state that pw.x wrote down.
+
+    :raises InputError: if it left no XML file or a damaged one.
+    """
+    names = retrieved.base.repository.list_object_names()
+    found = next((name for name in PwCalculation.xml_filenames if name in names), None)
+    if found is None:
+        raise InputError("label: pw.x left no XML file, so nobody knows the state that it ended in.")
+    return label_state(retrieved.get_object_content(found, mode="rb"), settings, atoms, recipe)
+
+
+@calcfunction
 def collect_labels(
     frames: DatasetData, settings: orm.Dict, labeller: orm.Str, outcomes: orm.Dict, **calculations: Any
 ) -> dict[str, orm.Data]:
-    """Return ``dataset``, the labelled frames (absent if there is no label), and ``triage``, a line for every frame.
+    """Return ``dataset``, the labelled frames, ``ambiguous``, and ``triage``, a line for every frame.
+
+    Of a frame with several starts the lowest solution is the label. Where they lie too far apart it goes to
+    ``ambiguous`` instead, which nobody trains on. Data sets without a frame are absent.
 
     :param frames: what was sent.
     :param outcomes: ``{"rows": [Outcome.plain(), ...]}`` in the order of the frames.
@@ -69,27 +110,36 @@ def collect_labels(
     # The analytic stress is exact whatever the cutoffs of the settings say.
     reader = _Reader(choices, keep_stress=choices.stress_converged or name is LabellerName.REHEARSAL)
     content = frames.frames
-    batch = _Batch()
+    batch, ambiguous = _Batch(), _Batch()
     ids = content.ids()
     row_of = {ids[index]: index for index in distinct(ids)}
     rows = []
     for outcome in (Outcome.from_plain(values) for values in outcomes["rows"]):
         index = row_of[outcome.frame]
         start = _Start(content.atoms(index), content.info[index], frames.sources[index])
-        outputs = [_Outputs.of(calculations, key) for key in outcome.calculations]
-        rows.append(triage_row(outcome, [reader.read(output, start, batch) for output in outputs]))
+        readings = [reader.read(_Outputs.of(calculations, key), start) for key in outcome.calculations]
+        recipes = {rerun.calculation: StartRecipe(rerun.start) for rerun in outcome.reruns if rerun.calculation}
+        readings += [reader.read(_Outputs.of(calculations, key), start, recipe) for key, recipe in recipes.items()]
+        check = _check(readings) if recipes else None
+        kept = readings if check is None else [reading for reading in readings if reading.start == check.kept]
+        doubtful = check is not None and check.ambiguous
+        taken = {id(reading): (ambiguous if doubtful else batch).add(reading, start, check) for reading in kept}
+        harvests = [reading.harvest(0 if doubtful else taken.get(id(reading), 0)) for reading in readings]
+        rows.append(triage_row(outcome, harvests, check))
     level = theory_hash(theory)
     table = {
         "frames": rows,
         "counts": count_statuses(rows),
         "saved": count_savings(rows),
+        "branch_check": count_checks(rows),
         "level_of_theory": {"hash": level, **theory},
         "labeller": name.value,
     }
     results: dict[str, orm.Data] = {"triage": orm.Dict(table)}
-    if batch.atoms:
-        labelled = FrameSet.from_atoms(batch.atoms, batch.info, level_of_theory=level)
-        results["dataset"] = DatasetData(labelled, batch.sources)
+    for output, found in {"dataset": batch, "ambiguous": ambiguous}.items():
+        if found.atoms:
+            labelled = FrameSet.from_atoms(found.atoms, found.info, level_of_theory=level)
+            results[output] = DatasetData(labelled, found.sources)
     return results
 
 
@@ -102,6 +152,33 @@ class _Start:
     sources: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What one calculation says: steps that are labels, each with what is stored beside it."""
+
+    start: str
+    job: str
+    kind: str | None
+    code_s: float
+    steps: list[tuple[IonicStep, dict[str, Any]]] = field(default_factory=list)
+    left_out: list[dict[str, Any]] = field(default_factory=list)
+    flag: str = ""
+
+    def harvest(self, labels: int) -> Harvest:
+        flags = [self.flag] if self.flag and labels else []
+        return Harvest(labels=labels, left_out=self.left_out, code_s=self.code_s, flags=flags)
+
+
+def _check(readings: Sequence[_Reading]) -> BranchCheck | None:
+    """Return the comparison of single points from several starts; None if fewer than two gave a label."""
+    solutions = [
+        Solution(reading.start, float(step.atoms.get_potential_energy()), step.atoms.get_forces())
+        for reading in readings
+        for step, _ in reading.steps
+    ]
+    return compare(solutions) if len(solutions) > 1 else None
+
+
 @dataclass
 class _Batch:
     """Labelled frames as they are gathered, each id once."""
@@ -111,18 +188,23 @@ class _Batch:
     sources: list[dict[str, str]] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
 
-    def add(self, step: IonicStep, start: _Start, job: str, kind: str | None, extra: Mapping[str, Any]) -> bool:
-        """Take one step unless its geometry is there already; ``extra`` is stored with its label."""
+    def add(self, reading: _Reading, start: _Start, check: BranchCheck | None) -> int:
+        """Take the steps whose geometry is not there yet; return how many."""
+        extra = {} if check is None else {"branch": check.plain()}
+        return sum(self._add(reading, step, start, {**stored, **extra}) for step, stored in reading.steps)
+
+    def _add(self, reading: _Reading, step: IonicStep, start: _Start, extra: Mapping[str, Any]) -> bool:
         identity = frame_id(step.atoms)
         if identity in self.known:
             return False
         self.known.add(identity)
         origin = start.info.get("origin", {})
-        if kind is not None:
-            origin = {"kind": kind, "step": step.index, "start": frame_id(start.atoms), "start_origin": origin}
+        if reading.kind is not None:
+            begun = {"start": frame_id(start.atoms), "start_origin": origin}
+            origin = {"kind": reading.kind, "step": step.index, **begun}
         self.atoms.append(step.atoms)
         self.info.append({**start.info, "origin": origin, "label": {**step.info, **extra}})
-        self.sources.append({**start.sources, "label": job})
+        self.sources.append({**start.sources, "label": reading.job})
         return True
 
 
@@ -133,9 +215,14 @@ class _Reader:
     settings: LabelSettings
     keep_stress: bool
 
-    def read(self, outputs: _Outputs, start: _Start, batch: _Batch) -> Harvest:
+    def read(self, outputs: _Outputs, start: _Start, recipe: StartRecipe | None = None) -> _Reading:
         parameters = outputs.parameters.get_dict()
-        code_s = float(parameters.get("wall_time_seconds", 0.0))
+        reading = _Reading(
+            start=recipe.value if recipe else usual_start(self.settings),
+            job=outputs.trajectory.creator.uuid,
+            kind=self.settings.mode.origin_kind,
+            code_s=float(parameters.get("wall_time_seconds", 0.0)),
+        )
         try:
             check_units(parameters)
             steps, left_out = ionic_steps(
@@ -144,25 +231,21 @@ class _Reader:
                 max_iterations=self.settings.electron_maxstep,
                 keep_stress=self.keep_stress,
             )
-            state = outputs.state(self.settings, start.atoms)
+            state = outputs.state(self.settings, start.atoms, recipe)
         except InputError as error:
             # One damaged output costs its own frame alone.
-            return Harvest(left_out=[{"step": None, "reason": str(error)}], code_s=code_s)
+            return replace(reading, left_out=[{"step": None, "reason": str(error)}])
         reasons = [{"step": entry.index, "reason": entry.reason} for entry in left_out]
         last = len(steps) + len(left_out) - 1
-        taken = 0
-        flags: list[str] = []
+        taken: list[tuple[IonicStep, dict[str, Any]]] = []
         for step in steps:
             fault = state.last_fault if step.index == last else state.fault
             if fault:
                 reasons.append({"step": step.index, "reason": fault})
-                continue
-            extra = {}
-            if step.index == last and state.info:
-                extra["state"] = state.info
-                flags = [state.flag] if state.flag else []
-            taken += batch.add(step, start, outputs.trajectory.creator.uuid, self.settings.mode.origin_kind, extra)
-        return Harvest(labels=taken, left_out=reasons, code_s=code_s, flags=flags)
+            else:
+                taken.append((step, {"state": state.info} if step.index == last and state.info else {}))
+        flag = state.flag if any(step.index == last for step, _ in taken) else ""
+        return replace(reading, steps=taken, left_out=reasons, flag=flag)
 
 
 @dataclass(frozen=True)
@@ -181,15 +264,11 @@ class _Outputs:
     def arrays(self) -> dict[str, Any]:
         return {name: self.trajectory.get_array(name) for name in self.trajectory.get_arraynames()}
 
-    def state(self, settings: LabelSettings, atoms: Atoms) -> LabelState:
-        """Return the state that pw.x wrote down; an empty one for a labeller that has none."""
+    def state(self, settings: LabelSettings, atoms: Atoms, recipe: StartRecipe | None) -> LabelState:
+        """Return the state behind the label; an empty one for a labeller that has none."""
         if self.retrieved is None:
             return LabelState()
-        names = self.retrieved.base.repository.list_object_names()
-        found = next((name for name in PwCalculation.xml_filenames if name in names), None)
-        if found is None:
-            raise InputError("label: pw.x left no XML file, so nobody knows the state that it ended in.")
-        return label_state(self.retrieved.get_object_content(found, mode="rb"), settings, atoms)
+        return state_of(self.retrieved, settings, atoms, recipe)
 
 
 def _theory(name: LabellerName, settings: LabelSettings, pseudos: Mapping[str, Any]) -> dict[str, Any]:

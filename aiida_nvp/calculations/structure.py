@@ -12,17 +12,22 @@ from aiida_nvp.labelling.settings import HubbardSettings, LabelSettings
 from aiida_nvp.labelling.valence import starting_state
 
 
-def to_structure(atoms: Atoms, settings: LabelSettings | None = None) -> orm.StructureData:
+def to_structure(
+    atoms: Atoms, settings: LabelSettings | None = None, recipe: StartRecipe | None = None
+) -> orm.StructureData:
     """Return the structure of a canonical frame; its sites are in the order of the atoms.
 
     :param settings: where spins start from valences, atoms of one element in different states are different kinds;
         with Hubbard terms the result is a ``HubbardStructureData``, each atom of an element with the same value.
+    :param recipe: another start of the spins, from valences whatever the settings say.
     :raises InputError: if valences are asked for and the composition has none that balance.
     """
     symbols = list(atoms.get_chemical_symbols())
     kinds = symbols
-    if settings is not None and settings.start == "valence":
-        kinds = list(starting_state(atoms, StartRecipe.FERROMAGNETIC).kinds)
+    if recipe is None and settings is not None and settings.start == "valence":
+        recipe = StartRecipe.FERROMAGNETIC
+    if recipe is not None:
+        kinds = list(starting_state(atoms, recipe).kinds)
     hubbard = _hubbard(symbols, settings.hubbard) if settings is not None and settings.hubbard else None
     if hubbard is None and kinds == symbols:
         return orm.StructureData(ase=atoms)

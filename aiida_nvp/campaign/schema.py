@@ -63,6 +63,7 @@ class LabellerSpec(_Strict):
     :param pseudos: label of an installed pseudopotential family.
     :param in_flight: labels that run at once.
     :param max_failed_share: a batch stops early above this share of failures.
+    :param branch_share: share of the labels that are made again from another start of the spins, beside flagged ones.
     :param protocol: level of care; its settings and the cutoffs that the family recommends stand where ``settings``
         names none. Without it, defaults do.
     """
@@ -73,6 +74,7 @@ class LabellerSpec(_Strict):
     pseudos: str | None = None
     in_flight: Annotated[int, Field(ge=1, le=100)] = 8
     max_failed_share: Share = 0.2
+    branch_share: Share = 0.1
     max_wallclock_s: Count | None = None
     settings: LabelSettings = LabelSettings()
 

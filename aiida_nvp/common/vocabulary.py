@@ -30,6 +30,7 @@ class LabelStatus(StrEnum):
 
     CONVERGED = "converged"
     RETRIED = "retried"
+    AMBIGUOUS = "ambiguous"
     REJECTED = "rejected"
 
 

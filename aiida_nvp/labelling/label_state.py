@@ -33,11 +33,12 @@ class LabelState:
     flag: str = ""
 
 
-def label_state(xml: bytes, settings: LabelSettings, atoms: Atoms) -> LabelState:
+def label_state(xml: bytes, settings: LabelSettings, atoms: Atoms, recipe: StartRecipe | None = None) -> LabelState:
     """Return what pw.x's XML file says of the labels of one run.
 
     :param xml: content of ``data-file-schema.xml``.
     :param atoms: the frame that was sent, for the start that its valences gave.
+    :param recipe: of that start; what the settings say when absent.
     :raises InputError: if the file is cut off or not of pw.x.
     """
     state = read_state(xml)
@@ -45,12 +46,16 @@ def label_state(xml: bytes, settings: LabelSettings, atoms: Atoms) -> LabelState
     unconverged = "" if state.converged else "pw.x ended without self-consistency in its last geometry"
     found = oxidation_states(state)
     flag = valence_outlier(atoms.get_chemical_symbols(), found)
-    return LabelState(_info(state, found, settings, atoms), fault, fault or unconverged, flag)
+    if recipe is None and settings.start == "valence":
+        recipe = StartRecipe.FERROMAGNETIC
+    info = _info(state, found)
+    if recipe is not None:
+        start = starting_state(atoms, recipe)
+        info["start"] = {"recipe": recipe.value, "states": start.states.tolist()}
+    return LabelState(info, fault, fault or unconverged, flag)
 
 
-def _info(
-    state: ElectronicState, found: Mapping[int, int | None], settings: LabelSettings, atoms: Atoms
-) -> dict[str, Any]:
+def _info(state: ElectronicState, found: Mapping[int, int | None]) -> dict[str, Any]:
     info: dict[str, Any] = {
         "code_version": state.version_text,
         "scf_accuracy_ev": float(f"{state.scf_accuracy_ev:.3e}"),
@@ -66,7 +71,4 @@ def _info(
             for site in state.occupations
         }
         info["oxidation_states"] = {str(atom): number for atom, number in found.items()}
-    if settings.start == "valence":
-        start = starting_state(atoms, StartRecipe.FERROMAGNETIC)
-        info["start"] = {"recipe": start.recipe.value, "states": start.states.tolist()}
     return info

@@ -12,9 +12,26 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 from aiida_nvp.common.vocabulary import LabelStatus
+from aiida_nvp.labelling.branches import BranchCheck
 
 OVERLAP_ANGSTROM = 0.5
 """Two nuclei closer than this are one mistake, not one configuration."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A label made again from another start.
+
+    :param start: name of the start.
+    :param process: UUID of the process that ran for it.
+    :param calculation: key of the calculation that it gave, or empty.
+    :param reason: why it gave none, or empty.
+    """
+
+    start: str
+    process: str
+    calculation: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -27,8 +44,9 @@ class Outcome:
     :param attempts: how many calculations that process needed.
     :param reason: why it did not end as it should, or empty.
     :param wall_s: seconds from its start to its end.
-    :param reused: those of ``calculations`` that were found finished in the profile instead of being run.
+    :param reused: those of all calculations that were found finished in the profile instead of being run.
     :param cores: cores that each calculation was granted.
+    :param reruns: the branch check, if this frame had one.
     """
 
     frame: str
@@ -39,16 +57,25 @@ class Outcome:
     wall_s: float | None = None
     reused: tuple[str, ...] = ()
     cores: int = 1
+    reruns: tuple[Rerun, ...] = ()
+
+    @property
+    def all_calculations(self) -> tuple[str, ...]:
+        """Keys of the calculations of the usual start, then of the others."""
+        return (*self.calculations, *(rerun.calculation for rerun in self.reruns if rerun.calculation))
 
     def plain(self) -> dict[str, Any]:
         """Return JSON-ready values."""
-        return {**asdict(self), "calculations": list(self.calculations), "reused": list(self.reused)}
+        lists = {"calculations": self.calculations, "reused": self.reused}
+        reruns = [asdict(rerun) for rerun in self.reruns]
+        return {**asdict(self), **{name: list(keys) for name, keys in lists.items()}, "reruns": reruns}
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Outcome:
         """Read what :meth:`plain` wrote."""
         reused = tuple(values.get("reused", ()))
-        return replace(cls(**values), calculations=tuple(values["calculations"]), reused=reused)
+        reruns = tuple(Rerun(**rerun) for rerun in values.get("reruns", ()))
+        return replace(cls(**values), calculations=tuple(values["calculations"]), reused=reused, reruns=reruns)
 
 
 @dataclass(frozen=True)
@@ -67,19 +94,23 @@ class Harvest:
     flags: Sequence[str] = ()
 
 
-def triage_row(outcome: Outcome, harvests: Sequence[Harvest] = ()) -> dict[str, Any]:
+def triage_row(outcome: Outcome, harvests: Sequence[Harvest] = (), check: BranchCheck | None = None) -> dict[str, Any]:
     """Return one line of the table from what the calculations of a frame gave.
 
-    :param harvests: in the order of ``outcome.calculations``.
+    :param harvests: in the order of ``outcome.all_calculations``.
+    :param check: what several starts of the frame say together, if there were several.
     """
     labels = sum(harvest.labels for harvest in harvests)
     left_out = [dict(entry) for harvest in harvests for entry in harvest.left_out]
-    if not labels:
+    ambiguous = check is not None and check.ambiguous
+    reason = outcome.reason
+    if check is not None and ambiguous:
+        status, reason = LabelStatus.AMBIGUOUS, check.sentence
+    elif not labels:
         status = LabelStatus.REJECTED
     else:
         status = LabelStatus.RETRIED if outcome.attempts > 1 else LabelStatus.CONVERGED
-    reason = outcome.reason
-    if not labels and not reason:
+    if status is LabelStatus.REJECTED and not reason:
         reason = str(left_out[0]["reason"]) if left_out else "the calculation gave no label"
     row = {
         "frame": outcome.frame,
@@ -94,6 +125,8 @@ def triage_row(outcome: Outcome, harvests: Sequence[Harvest] = ()) -> dict[str, 
         "reused": len(outcome.reused),
         "saved_core_s": round(outcome.cores * _reused_seconds(outcome, harvests), 2),
     }
+    if outcome.reruns:
+        row["branch"] = {**(check.plain() if check else {}), "reruns": [asdict(rerun) for rerun in outcome.reruns]}
     return row if outcome.wall_s is None else {**row, "wall_s": round(outcome.wall_s, 2)}
 
 
@@ -110,8 +143,19 @@ def count_savings(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {"frames": len(reused), "core_s": round(sum(float(row["saved_core_s"]) for row in reused), 2)}
 
 
+def count_checks(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return what the branch check found: frames compared, those ambiguous, and the largest spreads in eV, angstrom."""
+    compared = [row["branch"] for row in rows if "kept" in row.get("branch", {})]
+    return {
+        "frames": len(compared),
+        "ambiguous": sum(bool(branch["ambiguous"]) for branch in compared),
+        "energy_spread": max((float(branch["energy_spread"]) for branch in compared), default=0.0),
+        "force_spread": max((float(branch["force_spread"]) for branch in compared), default=0.0),
+    }
+
+
 def _reused_seconds(outcome: Outcome, harvests: Sequence[Harvest]) -> float:
-    pairs = zip(outcome.calculations, harvests, strict=False)
+    pairs = zip(outcome.all_calculations, harvests, strict=False)
     return sum(harvest.code_s for key, harvest in pairs if key in outcome.reused)
 
 

@@ -170,6 +170,7 @@ def _label_inputs(loaded: LoadedCampaign, engines: Engines, worker: orm.Abstract
         "settings": orm.Dict(settings.plain()),
         "in_flight": orm.Int(labeller.in_flight),
         "max_failed_share": orm.Float(labeller.max_failed_share),
+        "branch_share": orm.Float(labeller.branch_share),
     }
     if labeller.max_wallclock_s is not None:
         inputs["options"] = orm.Dict({"max_wallclock_seconds": labeller.max_wallclock_s})

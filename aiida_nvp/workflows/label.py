@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import cast
 
@@ -12,12 +13,19 @@ from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
 from aiida_pseudo.data.pseudo.upf import UpfData
 
 from aiida_nvp.calculations.base import granted_cores
-from aiida_nvp.calculations.label import collect_labels, frame_key, frames_to_structures
+from aiida_nvp.calculations.label import (
+    collect_labels,
+    frame_key,
+    frames_to_structures,
+    other_start_structures,
+    state_of,
+)
 from aiida_nvp.common.errors import InputError
-from aiida_nvp.common.vocabulary import LabellerName
+from aiida_nvp.common.vocabulary import LabellerName, LabelMode, LabelStatus, StartRecipe
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.labelling.branches import is_drawn, other_starts
 from aiida_nvp.labelling.settings import read_settings
-from aiida_nvp.labelling.triage import Outcome, distinct, overlap
+from aiida_nvp.labelling.triage import Outcome, Rerun, distinct, overlap
 from aiida_nvp.workflows.labellers import LABELLERS, Labeller, LabelRequest
 from aiida_nvp.workflows.protocols.resolve import resolve
 from aiida_nvp.workflows.window import SlidingWindow
@@ -27,7 +35,8 @@ class LabelWorkChain(SlidingWindow):
     """Label frames with pw.x or, in rehearsal, with an analytic potential.
 
     A frame that fails costs its own label alone; the batch stops early once more than ``max_failed_share`` of all its
-    frames have failed, and what is labelled by then is kept.
+    frames have failed, and what is labelled by then is kept. Of single points whose labeller has electronic states, a
+    share and every flagged one is made again from other starts once all usual ones are there: the branch check.
     """
 
     @classmethod
@@ -48,14 +57,26 @@ class LabelWorkChain(SlidingWindow):
             help="Above this share of failures the batch stops.",
             **as_node,
         )
+        spec.input(
+            "branch_share",
+            valid_type=orm.Float,
+            default=lambda: orm.Float(0.1),
+            help="Share of single points made again from other starts; flagged ones are in any case.",
+            **as_node,
+        )
         spec.input("options", default=lambda: orm.Dict({}), help="Options of the jobs.", valid_type=orm.Dict, **as_node)
         spec.output("dataset", valid_type=DatasetData, help="All labels; absent if there is none.")
+        ambiguous = "Lowest labels of frames whose starts end too far apart to train on."
+        spec.output("ambiguous", valid_type=DatasetData, required=False, help=ambiguous)
         spec.output("triage", valid_type=orm.Dict, help="The fate of every frame, counts, level of theory.")
         spec.outline(
             cls.validate,
             cls.make_structures,
             while_(cls.has_work)(cls.advance),
+            cls.make_other_starts,
+            while_(cls.has_work)(cls.advance),
             cls.collect,
+            cls.forget_ambiguous,
             cls.conclude,
         )
         spec.exit_code(201, "ERROR_NO_FRAMES", message="There is no frame to label.")
@@ -95,6 +116,7 @@ class LabelWorkChain(SlidingWindow):
         builder.pseudos = dict(resolved.pseudos)
         builder.in_flight = orm.Int(resolved.inputs["in_flight"])
         builder.max_failed_share = orm.Float(resolved.inputs["max_failed_share"])
+        builder.branch_share = orm.Float(resolved.inputs["branch_share"])
         return builder
 
     @cached_property
@@ -122,6 +144,8 @@ class LabelWorkChain(SlidingWindow):
             return self._exit("ERROR_FRAMES_UNREADABLE", message=str(error))
         if self.inputs.in_flight.value < 1:
             return self._exit("ERROR_INVALID_SETTINGS", message="in_flight must be 1 or more.")
+        if not 0 <= self.inputs.branch_share.value <= 1:
+            return self._exit("ERROR_INVALID_SETTINGS", message="branch_share must lie between 0 and 1.")
         refusal = labeller.refuse(frames)
         return self._exit("ERROR_LABELLER_REFUSED", message=refusal) if refusal else None
 
@@ -141,6 +165,7 @@ class LabelWorkChain(SlidingWindow):
         self.ctx.structures = {key: structure.uuid for key, structure in structures.items()}
         self.ctx.queue = [key for key, identity in self.ctx.frames.items() if identity not in self.ctx.outcomes]
         self.ctx.children = AttributeDict()
+        self.ctx.reruns = {}
 
     def has_work(self) -> bool:
         """Whether frames wait or run."""
@@ -152,10 +177,39 @@ class LabelWorkChain(SlidingWindow):
             usable = self.labeller.usable(child)
             jobs = {key if number == 1 else f"{key}_{number}": job.uuid for number, job in enumerate(usable, start=1)}
             reused = [name for name, job in zip(jobs, usable, strict=True) if job.base.caching.is_created_from_cache]
-            self._note(self._outcome(key, child, tuple(jobs), tuple(reused)), jobs)
+            if key in self.ctx.reruns:
+                self._note_rerun(key, child, jobs, reused)
+            else:
+                self._note(self._outcome(key, child, tuple(jobs), tuple(reused)), jobs)
         while self.ctx.queue and len(self.ctx.children) < self.inputs.in_flight.value and not self._too_many_failed():
             key = self.ctx.queue.pop(0)
             self.to_context(**{f"children.{key}": self.child(key) or self._submit(key)})
+
+    def make_other_starts(self) -> None:
+        """Queue the branch check: a share of the labels and every flagged one, from all starts that differ."""
+        settings = self.labeller.request.settings
+        if not self.labeller.HAS_STATE or settings.mode is not LabelMode.SINGLE_POINT or self._too_many_failed():
+            return
+        frames = self.inputs.frames.frames
+        ids = frames.ids()
+        starts = {}
+        for index in distinct(ids):
+            jobs = self.ctx.outcomes.get(ids[index], {}).get("jobs", {})
+            if jobs and (is_drawn(ids[index], self.inputs.branch_share.value) or self._is_flagged(jobs, index)):
+                recipes = other_starts(frames.atoms(index))
+                key = frame_key(ids[index])
+                starts |= {f"{key}_{recipe.value}": {"frame": ids[index], "start": recipe.value} for recipe in recipes}
+        if not starts:
+            return
+        structures = other_start_structures(
+            frames=self.inputs.frames,
+            settings=self.inputs.settings,
+            starts=orm.Dict(starts),
+            metadata={"call_link_label": "other_starts"},
+        )
+        self.ctx.reruns = starts
+        self.ctx.structures |= {key: structure.uuid for key, structure in structures.items()}
+        self.ctx.queue = list(starts)
 
     def collect(self) -> None:
         """Turn the trajectories of all jobs into one labelled data set, and the outcomes into the triage table."""
@@ -168,7 +222,8 @@ class LabelWorkChain(SlidingWindow):
                 trajectories[key], parameters[key] = job.outputs.output_trajectory, job.outputs.output_parameters
                 if self.labeller.HAS_STATE:
                     retrieved[key] = job.outputs.retrieved
-        rows = [self.ctx.outcomes[identity]["row"] for identity in self.ctx.frames.values()]
+        outcomes = [self.ctx.outcomes[identity] for identity in self.ctx.frames.values()]
+        rows = [{**outcome["row"], "reruns": list(outcome["reruns"].values())} for outcome in outcomes]
         outputs = collect_labels(
             frames=self.inputs.frames,
             settings=self.inputs.settings,
@@ -182,18 +237,31 @@ class LabelWorkChain(SlidingWindow):
         )
         self.out_many(outputs)
 
+    def forget_ambiguous(self) -> None:
+        """Keep the calculations of ambiguous frames out of the cache: another campaign has to look at them anew."""
+        for row in self.outputs["triage"]["frames"]:
+            if row["status"] == LabelStatus.AMBIGUOUS:
+                for uuid in self.ctx.outcomes[row["frame"]]["jobs"].values():
+                    orm.load_node(uuid).base.caching.is_valid_cache = False
+
     def conclude(self) -> ExitCode | None:
         """End well, or say how much failed."""
         table = self.outputs["triage"].get_dict()
-        failed = [row["reason"] for row in table["frames"] if not row["labels"]]
+        failed = [row["reason"] for row in table["frames"] if row["status"] == LabelStatus.REJECTED]
         n_frames = len(table["frames"])
         self.report(f"{n_frames - len(failed)} of {n_frames} frames labelled, {table['counts']['labels']} labels")
+        checked = table["branch_check"]
+        if checked["frames"]:
+            spread = f"{1000 * checked['energy_spread']:.1f} meV/atom, {checked['force_spread']:.2f} eV/angstrom"
+            found = f"{checked['frames']} frames from several starts, {checked['ambiguous']} ambiguous"
+            self.report(f"branch check: {found}, largest spread {spread}")
         saved = table["saved"]
         if saved["frames"]:
             found = f"{saved['frames']} of them were found finished in this profile"
             self.report(f"{found}: {saved['core_s']:.0f} core seconds not spent again")
-        if len(failed) == n_frames:
-            return self._exit("ERROR_ALL_LABELS_FAILED", frames=n_frames, message=failed[0])
+        if not table["counts"]["labels"]:
+            first = table["frames"][0]["reason"]
+            return self._exit("ERROR_ALL_LABELS_FAILED", frames=n_frames, message=first)
         share = self.inputs.max_failed_share.value
         if len(failed) > share * n_frames:
             values = {"failed": len(failed), "frames": n_frames, "share": share, "message": failed[0]}
@@ -202,7 +270,8 @@ class LabelWorkChain(SlidingWindow):
 
     def _submit(self, key: str) -> orm.ProcessNode:
         structure = cast(orm.StructureData, orm.load_node(self.ctx.structures[key]))
-        builder = self.labeller.builder(structure)
+        other = self.ctx.reruns.get(key)
+        builder = self.labeller.builder(structure, StartRecipe(other["start"]) if other else None)
         builder.metadata.call_link_label = key
         return cast(orm.ProcessNode, self.submit(builder))
 
@@ -221,7 +290,26 @@ class LabelWorkChain(SlidingWindow):
         )
 
     def _note(self, outcome: Outcome, jobs: Mapping[str, str] | None = None) -> None:
-        self.ctx.outcomes[outcome.frame] = {"row": outcome.plain(), "jobs": dict(jobs or {})}
+        self.ctx.outcomes[outcome.frame] = {"row": outcome.plain(), "jobs": dict(jobs or {}), "reruns": {}}
+
+    def _note_rerun(self, key: str, child: orm.ProcessNode, jobs: Mapping[str, str], reused: Sequence[str]) -> None:
+        other = self.ctx.reruns[key]
+        outcome = self.ctx.outcomes[other["frame"]]
+        given = next(iter(jobs), "")
+        outcome["reruns"][key] = asdict(Rerun(other["start"], child.uuid, given, self.labeller.reason(child)))
+        outcome["jobs"].update(jobs)
+        outcome["row"]["reused"] = sorted({*outcome["row"]["reused"], *reused})
+
+    def _is_flagged(self, jobs: Mapping[str, str], index: int) -> bool:
+        job = cast(orm.CalcJobNode, orm.load_node(next(iter(jobs.values()))))
+        try:
+            state = state_of(
+                job.outputs.retrieved, self.labeller.request.settings, self.inputs.frames.frames.atoms(index)
+            )
+        except InputError:
+            # A damaged output costs its frame when labels are collected; here it is no reason for more work.
+            return False
+        return bool(state.flag)
 
     def _exit(self, label: str, **values: object) -> ExitCode:
         code: ExitCode = getattr(self.exit_codes, label)

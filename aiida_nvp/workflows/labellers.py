@@ -74,8 +74,11 @@ class Labeller(ABC):
         return ""
 
     @abstractmethod
-    def builder(self, structure: orm.StructureData) -> ProcessBuilder:
-        """Return the child process that labels ``structure``, ready to be submitted."""
+    def builder(self, structure: orm.StructureData, recipe: StartRecipe | None = None) -> ProcessBuilder:
+        """Return the child process that labels ``structure``, ready to be submitted.
+
+        :param recipe: another start than the usual one; asked only of a labeller that has states.
+        """
 
     @abstractmethod
     def jobs(self, child: orm.ProcessNode) -> list[orm.CalcJobNode]:
@@ -129,11 +132,11 @@ class PwLabeller(Labeller):
             return f"no pseudopotential for {', '.join(missing)}; given: {given}."
         return ""
 
-    def builder(self, structure: orm.StructureData) -> ProcessBuilder:
+    def builder(self, structure: orm.StructureData, recipe: StartRecipe | None = None) -> ProcessBuilder:
         """Return a ``PwBaseWorkChain`` with all inputs filled directly: the settings are complete."""
         settings = self.request.settings
         symbol_of = {kind.name: kind.symbol for kind in structure.kinds}
-        start = self._start(structure)
+        start = self._start(structure, recipe)
         parameters = pw_parameters(settings, start, len(structure.sites))
         mesh = pw_mesh(settings, np.array(structure.cell))
         builder = PwLabelWorkChain.get_builder()
@@ -167,12 +170,14 @@ class PwLabeller(Labeller):
                     )
         return ""
 
-    def _start(self, structure: orm.StructureData) -> dict[str, float]:
+    def _start(self, structure: orm.StructureData, recipe: StartRecipe | None) -> dict[str, float]:
         """Return the starting magnetisation by kind; empty for a cell without spin polarisation."""
         settings = self.request.settings
-        if settings.start == "valence":
+        if recipe is None and settings.start == "valence":
+            recipe = StartRecipe.FERROMAGNETIC
+        if recipe is not None:
             electrons = {symbol: float(pseudo.z_valence) for symbol, pseudo in self.request.pseudos.items()}
-            return starting_state(structure.get_ase(), StartRecipe.FERROMAGNETIC).magnetization(electrons)
+            return starting_state(structure.get_ase(), recipe).magnetization(electrons)
         given = settings.starting_magnetization
         return {kind.name: given[kind.symbol] for kind in structure.kinds if kind.symbol in given}
 
@@ -191,7 +196,7 @@ class RehearsalLabeller(Labeller):
         missing = [symbol for symbol in species if symbol not in known]
         return f"the rehearsal potential knows {', '.join(known)}, not {', '.join(missing)}." if missing else ""
 
-    def builder(self, structure: orm.StructureData) -> ProcessBuilder:
+    def builder(self, structure: orm.StructureData, _recipe: StartRecipe | None = None) -> ProcessBuilder:
         """Return a rehearsal job."""
         settings = self.request.settings
         parameters: dict[str, Any] = {"mode": settings.mode.value}

@@ -11,7 +11,7 @@ from aiida_nvp.common.frame import canonical
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.labelling.pw_output import stress_from_pw
-from aiida_nvp.labelling.triage import Outcome
+from aiida_nvp.labelling.triage import Outcome, Rerun
 
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
 
@@ -165,3 +165,35 @@ def test_output_that_cannot_be_read_costs_its_own_frame_alone(spoil, units, word
     assert words in lost["reason"]
     assert lost["left_out"] == [{"step": None, "reason": lost["reason"]}]
     assert lost["code_s"] == 4.0
+
+
+@pytest.mark.parametrize(("lower", "doubtful"), [(0.002, False), (0.02, True)])
+def test_of_two_starts_the_lowest_is_the_label_unless_they_end_too_far_apart(lower, doubtful):
+    frames = dataset(1)
+    (identity,) = frames.frames.ids()
+    usual, other = trajectory(frames, 0), trajectory(frames, 0).clone()
+    other.set_array("energy", usual.get_array("energy") - lower)
+    job = orm.CalcJobNode().store()
+    other.base.links.add_incoming(job, link_type=LinkType.CREATE, link_label="output_trajectory")
+    other.store()
+    keys = (frame_key(identity), f"{frame_key(identity)}_permuted")
+    outcome = Outcome(identity, keys[:1], "uuid", 1, reruns=(Rerun("permuted", "uuid", keys[1]),))
+    outputs = collect_labels(
+        frames=frames,
+        settings=orm.Dict({"start": "valence"}),
+        labeller=orm.Str("rehearsal"),
+        outcomes=orm.Dict({"rows": [outcome.plain()]}),
+        trajectories=dict(zip(keys, (usual, other), strict=True)),
+        parameters={key: orm.Dict({"energy_units": "eV", "wall_time_seconds": 2.5}) for key in keys},
+    )
+    assert ("dataset" in outputs, "ambiguous" in outputs) == (not doubtful, doubtful)
+    labels = outputs["ambiguous" if doubtful else "dataset"]
+    assert labels.sources == [{"explore": "uuid-1", "label": job.uuid}]
+    assert labels.frames.energy[0] == pytest.approx(other.get_array("energy")[0])
+    branch = labels.frames.info[0]["label"]["branch"]
+    assert (branch["kept"], branch["ambiguous"]) == ("permuted", doubtful)
+    assert branch["energies"] == {"ferromagnetic": pytest.approx(lower / 2), "permuted": 0.0}
+    (row,) = outputs["triage"]["frames"]
+    assert (row["status"], row["labels"]) == (("ambiguous", 0) if doubtful else ("converged", 1))
+    assert row["code_s"] == 5.0
+    assert outputs["triage"]["branch_check"]["ambiguous"] == int(doubtful)

@@ -1,8 +1,20 @@
 from __future__ import annotations
 
+import pytest
 from ase import Atoms
 
-from aiida_nvp.labelling.triage import Harvest, Outcome, count_savings, count_statuses, distinct, overlap, triage_row
+from aiida_nvp.labelling.branches import BranchCheck
+from aiida_nvp.labelling.triage import (
+    Harvest,
+    Outcome,
+    Rerun,
+    count_checks,
+    count_savings,
+    count_statuses,
+    distinct,
+    overlap,
+    triage_row,
+)
 
 
 def test_status_follows_from_labels_and_attempts():
@@ -14,6 +26,7 @@ def test_status_follows_from_labels_and_attempts():
     assert count_statuses([good, again, bad]) == {
         "converged": 1,
         "retried": 1,
+        "ambiguous": 0,
         "rejected": 1,
         "frames": 3,
         "labels": 6,
@@ -40,7 +53,9 @@ def test_a_rejection_always_has_a_reason():
 
 
 def test_an_outcome_survives_as_plain_values():
-    outcome = Outcome("a", ("frame_a", "frame_a_2"), "uuid", 2, "words", 1.5, ("frame_a_2",), 8)
+    reruns = (Rerun("permuted", "uuid", "frame_a_permuted"), Rerun("antiferromagnetic", "uuid", reason="failed"))
+    outcome = Outcome("a", ("frame_a", "frame_a_2"), "uuid", 2, "words", 1.5, ("frame_a_2",), 8, reruns)
+    assert outcome.all_calculations == ("frame_a", "frame_a_2", "frame_a_permuted")
     assert Outcome.from_plain(outcome.plain()) == outcome
 
 
@@ -53,3 +68,33 @@ def test_overlap_is_found_across_the_border():
 
 def test_distinct_keeps_the_first_of_each():
     assert distinct(["a", "b", "a", "c", "b"]) == [0, 1, 3]
+
+
+@pytest.mark.parametrize(("spread", "status"), [(0.001, "converged"), (0.003, "ambiguous")])
+def test_starts_that_end_apart_make_a_frame_ambiguous(spread, status):
+    check = BranchCheck({"ferromagnetic": spread, "permuted": 0.0}, "permuted", spread, 0.05)
+    outcome = Outcome(
+        "a", ("k",), "uuid", 1, reruns=(Rerun("permuted", "other", "k_permuted"),), reused=("k_permuted",)
+    )
+    labels = int(status == "converged")
+    row = triage_row(outcome, [Harvest(code_s=4.0), Harvest(labels=labels, code_s=3.0)], check)
+    assert (row["status"], row["labels"], row["code_s"], row["saved_core_s"]) == (status, labels, 7.0, 3.0)
+    assert row["branch"]["kept"] == "permuted"
+    assert row["branch"]["reruns"] == [
+        {"start": "permuted", "process": "other", "calculation": "k_permuted", "reason": ""}
+    ]
+    assert ("2 starts end" in row["reason"]) is (status == "ambiguous")
+    assert count_checks([row, triage_row(Outcome("b"), [])]) == {
+        "frames": 1,
+        "ambiguous": 1 - labels,
+        "energy_spread": spread,
+        "force_spread": 0.05,
+    }
+
+
+def test_a_rerun_that_failed_leaves_the_label_and_its_reason():
+    outcome = Outcome("a", ("k",), "uuid", 1, reruns=(Rerun("permuted", "other", reason="not converged"),))
+    row = triage_row(outcome, [Harvest(labels=1)])
+    assert row["status"] == "converged"
+    assert row["branch"]["reruns"][0]["reason"] == "not converged"
+    assert count_checks([row])["frames"] == 0

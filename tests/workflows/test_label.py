@@ -13,7 +13,9 @@ from ase import Atoms
 
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.labelling.label_state import LabelState
 from aiida_nvp.labelling.rehearsal import RehearsalPotential
+from aiida_nvp.workflows.labellers import RehearsalLabeller
 
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
 
@@ -65,7 +67,7 @@ def test_one_bad_frame_in_a_window_of_two(label):
     assert "too close for a label" in triage["frames"][2]["reason"]
     assert "overlap: 0.20 angstrom apart" in triage["frames"][3]["reason"]
     assert triage["frames"][3]["process"] == ""
-    assert triage["counts"] == {"converged": 3, "retried": 0, "rejected": 2, "frames": 5, "labels": 3}
+    assert triage["counts"] == {"converged": 3, "retried": 0, "ambiguous": 0, "rejected": 2, "frames": 5, "labels": 3}
 
     labelled = outputs["dataset"].frames
     sent = frames.frames.ids()
@@ -150,6 +152,66 @@ def test_no_label_at_all_still_gives_the_table(label):
     assert outputs["triage"]["counts"]["rejected"] == 1
 
 
+@pytest.fixture
+def with_states(monkeypatch):
+    """The rehearsal labeller as if it had electronic states; ``with_states`` holds formulas that are flagged."""
+    flagged = set()
+
+    def state_of(retrieved, settings, atoms, recipe=None):
+        assert isinstance(retrieved, orm.FolderData)
+        return LabelState(flag="look" if atoms.get_chemical_formula() in flagged else "")
+
+    monkeypatch.setattr(RehearsalLabeller, "HAS_STATE", True)
+    monkeypatch.setattr("aiida_nvp.workflows.label.state_of", state_of)
+    monkeypatch.setattr("aiida_nvp.calculations.label.state_of", state_of)
+    return flagged
+
+
+def test_a_share_and_every_flagged_label_is_made_again_from_another_start(label, with_states):
+    """What cannot start in another way is left alone; one potential has one solution, so nothing is ambiguous."""
+    frames = dataset(cell(1, "NaV2O5"), cell(2, "V2O5"), cell(3))
+    outputs, node = label(frames, branch_share=1.0, in_flight=2)
+
+    assert node.exit_status == 0, node.exit_message
+    rows = outputs["triage"]["frames"]
+    again = [[rerun["start"] for rerun in row.get("branch", {}).get("reruns", [])] for row in rows]
+    assert again == [["permuted"], ["antiferromagnetic"], []]
+    assert [row["branch"]["energy_spread"] for row in rows[:2]] == [0.0, 0.0]
+    assert rows[0]["branch"]["kept"] == "species"
+    assert outputs["triage"]["branch_check"] == {"frames": 2, "ambiguous": 0, "energy_spread": 0.0, "force_spread": 0.0}
+    assert len(outputs["dataset"]) == 3
+    assert "ambiguous" not in outputs
+    names = {link.link_label for link in node.base.links.get_outgoing(node_class=orm.ProcessNode).all()}
+    identity = frames.frames.ids()[0][:16]
+    assert {"other_starts", f"frame_{identity}", f"frame_{identity}_permuted"} <= names
+    assert "2 frames from several starts, 0 ambiguous" in get_workchain_report(node, "REPORT")
+
+    with_states.add("O5V2")
+    outputs, _ = label(frames, branch_share=0.0)
+    assert ["branch" in row for row in outputs["triage"]["frames"]] == [False, True, False]
+    assert outputs["triage"]["frames"][1]["flags"] == ["look"]
+
+
+def test_an_ambiguous_label_is_kept_apart_and_never_handed_out_again(label, with_states, monkeypatch):
+    monkeypatch.setattr("aiida_nvp.labelling.branches.ENERGY_SPREAD", -1.0)
+    frames = dataset(cell(2, "V2O5"), cell(3))
+    with enable_caching(identifier="aiida.calculations:nvp.rehearsal"):
+        outputs, node = label(frames, branch_share=1.0)
+        again, _ = label(frames, branch_share=0.0)
+
+    assert node.exit_status == 0, node.exit_message
+    assert [row["status"] for row in outputs["triage"]["frames"]] == ["ambiguous", "converged"]
+    assert "2 starts end" in outputs["triage"]["frames"][0]["reason"]
+    assert outputs["dataset"].frames.ids() == frames.frames.ids()[1:]
+    assert outputs["ambiguous"].frames.ids() == frames.frames.ids()[:1]
+    assert [row["reused"] for row in again["triage"]["frames"]] == [0, 1]
+
+
+def test_relaxations_are_not_made_again(label, with_states):
+    outputs, _ = label(dataset(cell(2, "V2O5")), branch_share=1.0, settings={"mode": "relax", "relax_steps": 2})
+    assert "branch" not in outputs["triage"]["frames"][0]
+
+
 @pytest.mark.parametrize(
     ("frames", "inputs", "status", "words"),
     [
@@ -157,6 +219,7 @@ def test_no_label_at_all_still_gives_the_table(label):
         ([cell(1)], {"settings": {"mode": "quick"}}, 202, "mode"),
         ([cell(1)], {"labeller": "oracle"}, 202, "oracle"),
         ([cell(1)], {"in_flight": 0}, 202, "in_flight"),
+        ([cell(1)], {"branch_share": 1.5}, 202, "branch_share"),
         ([cell(1, "NaSiO3")], {}, 203, "Si"),
         ([cell(1)], {"labeller": "quantumespresso"}, 203, "no pseudopotential for O, Na, P"),
     ],

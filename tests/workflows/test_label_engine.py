@@ -19,7 +19,7 @@ CHEAP = {"cutoff_wfc_ry": 30, "cutoff_rho_ry": 240}
 
 @pytest.fixture
 def label(pw_code, pseudos):
-    def _label(frames, settings):
+    def _label(frames, settings, **more):
         return run_get_node(
             WorkflowFactory("nvp.label"),
             frames=DatasetData(FrameSet.from_atoms(frames)),
@@ -28,6 +28,7 @@ def label(pw_code, pseudos):
             pseudos=pseudos,
             settings=settings,
             in_flight=2,
+            **more,
         )
 
     return _label
@@ -181,6 +182,36 @@ def test_u_spins_and_valences_are_what_was_asked_for(label):
     job = orm.load_node(outputs["dataset"].sources[0]["label"])
     links = outputs["dataset"].creator.base.links.get_incoming(node_class=orm.FolderData).all()
     assert [link.node.uuid for link in links] == [job.outputs.retrieved.uuid]
+
+
+def test_opposed_spins_are_another_start_of_the_same_label(label):
+    """Two V4+ in one cell: the second run starts with one spin down, and the lowest of both is the label."""
+    edge, apex = 4.55, 0.3
+    vanadium = np.array([[0, 0, 0], [0.5, 0.5, 0.5]])
+    oxygen = np.array([[apex, apex, 0], [1 - apex, 1 - apex, 0], [0.5 + apex, 0.5 - apex, 0.5]])
+    oxygen = np.vstack([oxygen, [[0.5 - apex, 0.5 + apex, 0.5]]])
+    rutile = Atoms("V2O4", scaled_positions=np.vstack([vanadium, oxygen]), cell=[edge, edge, 2.85], pbc=True)
+    settings = {**CHEAP, "cutoff_rho_ry": 120, "conv_thr_per_atom_ry": 1e-6, "start": "valence"}
+    outputs, node = label([rutile], settings, branch_share=1.0)
+
+    assert node.exit_status in (0, 401), node.exit_message
+    (row,) = outputs["triage"]["frames"]
+    (rerun,) = row["branch"]["reruns"]
+    assert (rerun["start"], rerun["reason"]) == ("antiferromagnetic", "")
+    labels = outputs["ambiguous" if row["status"] == "ambiguous" else "dataset"]
+    assert set(row["branch"]["energies"]) == {"ferromagnetic", "antiferromagnetic"}
+    (structures,) = node.base.links.get_outgoing(link_label_filter="other_starts").all_nodes()
+    (structure,) = structures.base.links.get_outgoing(node_class=orm.StructureData).all_nodes()
+    assert structure.get_kind_names() == ["V4", "V9", "O"]
+    jobs = [job for job in node.called_descendants if isinstance(job, orm.CalcJobNode)]
+    energies = {job.uuid: float(job.outputs.output_parameters["energy"]) for job in jobs}
+    assert len(energies) == 2
+    assert labels.sources[0]["label"] == min(energies, key=energies.get)
+    spread = (max(energies.values()) - min(energies.values())) / len(rutile)
+    assert row["branch"]["energy_spread"] == pytest.approx(spread, abs=1e-6)
+    starts = [job.inputs.parameters["SYSTEM"]["starting_magnetization"] for job in jobs]
+    assert sorted(min(start.values()) < 0 for start in starts) == [False, True]
+    assert labels.frames.info[0]["label"]["state"]["start"]["recipe"] == row["branch"]["kept"]
 
 
 def test_a_cycle_that_never_converges_is_rejected_and_never_handed_out(label):

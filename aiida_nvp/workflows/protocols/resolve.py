@@ -33,7 +33,7 @@ class Resolved:
 
     :param settings: complete.
     :param pseudos: by species.
-    :param inputs: ``in_flight``, ``max_failed_share``.
+    :param inputs: ``in_flight``, ``max_failed_share``, ``branch_share``.
     :param warnings: a sentence each on what the user may not have meant.
     """
 
