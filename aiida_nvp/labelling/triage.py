@@ -112,7 +112,7 @@ def triage_row(outcome: Outcome, harvests: Sequence[Harvest] = (), check: Branch
         status = LabelStatus.RETRIED if outcome.attempts > 1 else LabelStatus.CONVERGED
     if status is LabelStatus.REJECTED and not reason:
         reason = str(left_out[0]["reason"]) if left_out else "the calculation gave no label"
-    row = {
+    row: dict[str, Any] = {
         "frame": outcome.frame,
         "status": status.value,
         "reason": reason,

@@ -10,6 +10,7 @@ import numpy as np
 
 from aiida_nvp.common.vocabulary import LabellerName, LabelStatus
 from aiida_nvp.common.vocabulary import Verdict as VerdictWord
+from aiida_nvp.labelling.triage import count_checks
 from aiida_nvp.report.model import Campaign, Cycle, Values
 from aiida_nvp.report.style import conventions
 
@@ -72,13 +73,25 @@ def is_rehearsal(campaign: Campaign) -> bool:
 
 
 def failed_rows(campaign: Campaign) -> list[dict[str, Any]]:
-    """Return the triage rows of frames that were retried, rejected or flagged, or that lost some of their steps."""
+    """Return the triage rows of frames that did not converge at once, were flagged, or lost some of their steps."""
     return [
         {"batch": name, **row}
         for name, batch in campaign.batches
         for row in batch.triage
         if row.get("status") != LabelStatus.CONVERGED or row.get("left_out") or row.get("flags")
     ]
+
+
+def branch_sentence(campaign: Campaign) -> str:
+    """Return what the labels that were made again from another start say, or an empty string if none was."""
+    checks = count_checks([row for _, batch in campaign.batches for row in batch.triage])
+    if not checks["frames"]:
+        return ""
+    spread = f"{1000 * checks['energy_spread']:.1f} meV/atom and {checks['force_spread']:.2f} eV/Å"
+    return (
+        f"Branch check, labels made again from another start of the spins: {checks['frames']:.0f} frames compared, "
+        f"{checks['ambiguous']:.0f} ambiguous and not trained on; starts end at most {spread} apart."
+    )
 
 
 def level_of_theory(campaign: Campaign) -> Values:
@@ -146,7 +159,9 @@ def _labels(campaign: Campaign) -> KeyNumber | None:
     seeds = campaign.seed_labels.dataset if campaign.seed_labels else None
     first = f"{len(seeds.frames)} of them seeds; " if seeds is not None else ""
     failed = "no structure failed" if not rejected else f"{rejected} structure{'s' if rejected > 1 else ''} failed"
-    return KeyNumber("Labels", str(_count_labels(campaign)), first + failed)
+    ambiguous = sum(int(batch.counts.get(LabelStatus.AMBIGUOUS, 0)) for _, batch in campaign.batches)
+    doubt = f", {ambiguous} ambiguous" if ambiguous else ""
+    return KeyNumber("Labels", str(_count_labels(campaign)), first + failed + doubt)
 
 
 def _force_error(campaign: Campaign) -> KeyNumber | None:

@@ -192,7 +192,7 @@ class LabelWorkChain(SlidingWindow):
             return
         frames = self.inputs.frames.frames
         ids = frames.ids()
-        starts = {}
+        starts: dict[str, dict[str, str]] = {}
         for index in distinct(ids):
             jobs = self.ctx.outcomes.get(ids[index], {}).get("jobs", {})
             if jobs and (is_drawn(ids[index], self.inputs.branch_share.value) or self._is_flagged(jobs, index)):

@@ -14,6 +14,7 @@ from ase import Atoms
 
 from aiida_nvp.common.frame import canonical
 from aiida_nvp.common.frameset import FrameSet, concatenate
+from aiida_nvp.common.vocabulary import LabelStatus
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
 
@@ -132,7 +133,7 @@ class Graph:
         triage = orm.Dict(
             {
                 "frames": rows,
-                "counts": {status: statuses.count(status) for status in ("converged", "retried", "rejected")},
+                "counts": {status: statuses.count(status) for status in LabelStatus},
                 "level_of_theory": {"functional": "PBE", "cutoff_wfc_ry": 30.0, "kpoints": "gamma"},
                 "labeller": self.labeller,
             }

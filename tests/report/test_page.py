@@ -166,3 +166,16 @@ def test_an_exploration_counts_the_processes_that_were_busy(aiida_profile, make,
     )
     cost = next(cost for cost in cost_by_stage(built.loop) if cost.name == "Exploration MD")
     assert (cost.run_s, cost.core_s) == (10.0, 10.0 * cores)
+
+
+def test_the_branch_check_is_told_where_there_was_one(built):
+    campaign = collect(built.campaign)
+    assert summary.branch_sentence(campaign) == ""
+    first = campaign.seed_labels
+    branch = {"kept": "permuted", "ambiguous": True, "energy_spread": 0.0123, "force_spread": 0.456, "reruns": []}
+    rows = ({**first.triage[0], "status": "ambiguous", "branch": branch}, *first.triage[1:])
+    checked = replace(campaign, seed_labels=replace(first, triage=rows, counts={**first.counts, "ambiguous": 1}))
+    sentence = summary.branch_sentence(checked)
+    assert "1 frames compared, 1 ambiguous" in sentence
+    assert "12.3 meV/atom and 0.46 eV/Å apart" in sentence
+    assert rows[0]["frame"] in {row["frame"] for row in summary.failed_rows(checked)}
