@@ -16,6 +16,7 @@ from aiida_nvp.calculations.rehearsal import RehearsalCalculation
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.vocabulary import LabellerName, LabelMode, StartRecipe
+from aiida_nvp.labelling.pw_crash import last_words
 from aiida_nvp.labelling.pw_input import pw_mesh, pw_parameters, pw_settings
 from aiida_nvp.labelling.rehearsal import load_parameters
 from aiida_nvp.labelling.scf_remedies import REMEDIES
@@ -181,6 +182,12 @@ class PwLabeller(Labeller):
         given = settings.starting_magnetization
         return {kind.name: given[kind.symbol] for kind in structure.kinds if kind.symbol in given}
 
+    def reason(self, child: orm.ProcessNode) -> str:
+        """Return why the child did not end well, with the last words of pw.x, or an empty string."""
+        words = super().reason(child)
+        jobs = self.jobs(child) if words else []
+        return " ".join([words, *filter(None, map(_last_words, jobs[-1:]))]) if words else ""
+
     def jobs(self, child: orm.ProcessNode) -> list[orm.CalcJobNode]:
         """Return the pw.x jobs of the work chain, in order."""
         return sorted((job for job in child.called if isinstance(job, orm.CalcJobNode)), key=lambda job: job.ctime)
@@ -227,6 +234,14 @@ def _shell_words(job: orm.CalcJobNode) -> list[str]:
     """Return the last line on the job's standard error: why a program could not start stands there alone."""
     lines = [] if job.is_finished_ok else (job.get_scheduler_stderr() or "").strip().splitlines()
     return [f"Its shell: {lines[-1]}"] if lines else []
+
+
+def _last_words(job: orm.CalcJobNode) -> str:
+    """Return what pw.x wrote to its standard output when it gave up, or an empty string."""
+    name = job.get_option("output_filename")
+    if "retrieved" not in job.outputs or name not in job.outputs.retrieved.base.repository.list_object_names():
+        return ""
+    return last_words(job.outputs.retrieved.get_object_content(name))
 
 
 def _mesh(mesh: tuple[int, int, int]) -> orm.KpointsData:

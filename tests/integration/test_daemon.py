@@ -20,6 +20,7 @@ import numpy as np
 from aiida import load_profile, orm
 from aiida.engine import submit
 from aiida.plugins import WorkflowFactory
+from aiida_pseudo.data.pseudo.upf import UpfData
 from ase import Atoms
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.data.dataset import DatasetData
@@ -29,9 +30,14 @@ plugins = {{"transport_type": "core.local", "scheduler_type": "core.direct"}}
 computer = orm.Computer("here", "localhost", workdir={work!r}, **plugins)
 computer.store().configure(safe_interval=0.0)
 computer.set_minimum_job_poll_interval(0.0)
-code = orm.InstalledCode(label="slow-worker", computer=computer, filepath_executable={script!r}).store()
-cells = [Atoms("O2", [[0, 0, 0], [2.2 + 0.02 * n, 0, 0]], cell=[5.0] * 3, pbc=True) for n in range({count})]
-inputs = {{"labeller": "rehearsal", "code": code, "settings": {{}}, "in_flight": 2}}
+code = orm.InstalledCode(label="slow", computer=computer, filepath_executable={script!r})
+cells = [Atoms({symbols!r}, [[0, 0, 0], [1.9 + 0.02 * n, 0, 0]], cell=[5.0] * 3, pbc=True) for n in range({count})]
+settings = {{"cutoff_wfc_ry": 25, "cutoff_rho_ry": 100}}
+inputs = {{"labeller": {labeller!r}, "code": code, "settings": settings, "in_flight": 2}}
+if {upf!r}:
+    code.default_calc_job_plugin = "quantumespresso.pw"
+    inputs["pseudos"] = {{"P": UpfData({upf!r}).store()}}
+code.store()
 print(submit(WorkflowFactory("nvp.label"), frames=DatasetData(FrameSet.from_atoms(cells)), **inputs).pk)
 """
 
@@ -40,7 +46,7 @@ import json, sys
 from aiida import load_profile, orm
 load_profile()
 node = orm.load_node(int(sys.argv[1]))
-jobs = [child for child in node.called if isinstance(child, orm.CalcJobNode)]
+jobs = [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
 ended = [job for job in jobs if job.is_terminated]
 print(json.dumps({
     "under_way": sum(not job.is_terminated and job.get_job_id() is not None for job in jobs),
@@ -80,18 +86,30 @@ def daemon_workers(home):
     return workers
 
 
+@pytest.fixture(params=["rehearsal", pytest.param("quantumespresso", marks=pytest.mark.engine)])
+def batch(request, tmp_path):
+    """What to label with, slowed down; every start of the program leaves a line in ``starts``."""
+    script, starts = tmp_path / "program", tmp_path / "starts"
+    given = {"labeller": request.param, "script": str(script), "upf": "", "symbols": "O2"}
+    engine = PROGRAMS / "nvp-worker"
+    if request.param == "quantumespresso":
+        engine = request.getfixturevalue("quantum_espresso") / "pw.x"
+        given |= {"upf": str(request.getfixturevalue("upf_files")["P"]), "symbols": "P2"}
+    script.write_text(f'#!/bin/sh\necho start >> {starts}\nsleep 10\nexec {engine} "$@"\n')
+    script.chmod(0o755)
+    return given, starts
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_killed_daemon_worker_loses_and_repeats_no_label(program, tmp_path):
-    script, starts = tmp_path / "worker", tmp_path / "starts"
-    script.write_text(f'#!/bin/sh\necho start >> {starts}\nsleep 10\nexec {PROGRAMS / "nvp-worker"} "$@"\n')
-    script.chmod(0o755)
+def test_a_killed_daemon_worker_loses_and_repeats_no_label(program, batch, tmp_path):
+    given, starts = batch
     verdi = str(PROGRAMS / "verdi")
     program(verdi, "presto", "--profile-name", "test")
     # The usual two seconds are not enough where other programs keep the cores busy.
     program(verdi, "config", "set", "daemon.timeout", "60")
     program(verdi, "daemon", "start", "1")
-    source = SUBMIT.format(work=str(tmp_path / "work"), script=str(script), count=FRAMES)
+    source = SUBMIT.format(work=str(tmp_path / "work"), count=FRAMES, **given)
     pk = program(sys.executable, "-c", source).split()[-1]
 
     def state():

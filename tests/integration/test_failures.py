@@ -253,6 +253,20 @@ def test_a_pw_that_does_not_run(label_with_pw, tmp_path, script, mode, words):
     assert words in node.exit_message
 
 
+def test_a_disk_that_is_full_is_said_after_a_second_try(label_with_pw, tmp_path):
+    program, said = tmp_path / "pw.x", Path(__file__).parents[1] / "fixtures" / "pw" / "navpo5-disk-full-7.2.tail.out"
+    program.write_text(f"#!/bin/sh\ncat {said}\necho STOP 1 >&2\nexit 1\n")
+    program.chmod(0o755)
+    node = label_with_pw(program)
+    assert node.exit_status == 401
+    assert "error writing file ./out/aiida.save/charge-density; is the disk of the job's folder full?" in (
+        node.exit_message
+    )
+    jobs = [job for job in node.called_descendants if isinstance(job, orm.CalcJobNode)]
+    assert len(jobs) == 2
+    assert not any(job.base.caching.is_valid_cache for job in jobs)
+
+
 def test_a_batch_of_seeds_of_which_none_succeeds(loop, worker):
     worker.tell("rehearse", ALWAYS)
     node = loop()
