@@ -158,7 +158,6 @@ def test_no_label_at_all_still_gives_the_table(label):
         ([cell(1)], {"labeller": "oracle"}, 202, "oracle"),
         ([cell(1)], {"in_flight": 0}, 202, "in_flight"),
         ([cell(1, "NaSiO3")], {}, 203, "Si"),
-        ([cell(1)], {"labeller": "quantumespresso"}, 203, "no pseudopotential for O, Na, P"),
     ],
 )
 def test_refusals_cost_no_job(label, frames, inputs, status, words):
