@@ -69,13 +69,17 @@ def pseudos(upf_files):
 
 @pytest.fixture
 def bare_upf():
-    """Return a function that stores a pseudopotential which has a header and nothing to run with."""
+    """Return a function that stores a pseudopotential which has a header and nothing to run with.
+
+    All have six valence electrons unless told otherwise.
+    """
     import io
 
     from aiida_pseudo.data.pseudo.upf import UpfData
 
-    def _store(symbol):
-        text = f'<UPF version="2.0.1"><PP_HEADER element="{symbol}" z_valence="6.0" pseudo_type="NC"/></UPF>'
+    def _store(symbol, electrons=6.0):
+        header = f'<PP_HEADER element="{symbol}" z_valence="{electrons}" pseudo_type="NC"/>'
+        text = f'<UPF version="2.0.1">{header}</UPF>'
         return UpfData(io.BytesIO(text.encode()), filename=f"{symbol}.upf").store()
 
     return _store

@@ -156,6 +156,17 @@ def test_pure_rooms_import_without_aiida():
     assert done.stdout.endswith("imported\n"), done.stderr
 
 
+@pytest.mark.parametrize("room", [room for room in PURE if room != "worker"])
+def test_every_module_of_a_pure_room_is_on_the_page_on_python(room):
+    """The jobs of the room ``worker`` are programs, not functions to call."""
+    page = (ROOT / "docs" / "reference" / "api.md").read_text()
+    shown = [name for name in re.findall(r"automodule:: (\S+)", page) if name.startswith(f"aiida_nvp.{room}.")]
+    files = (ROOT / "aiida_nvp" / room).rglob("*.py")
+    there = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files if file.name != "__init__.py"]
+    # The model of the campaign file has a page of its own.
+    assert shown == sorted(set(there) - {"aiida_nvp.campaign.schema"})
+
+
 def test_published_schema_is_that_of_the_model():
     stored = (ROOT / "docs" / "reference" / "campaign.schema.json").read_text()
     assert stored == json_schema(), "run: aiida-nvp check --schema > docs/reference/campaign.schema.json"

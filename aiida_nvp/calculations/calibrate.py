@@ -22,13 +22,17 @@ def calibrate(
     parameters: orm.Dict,
     previous: orm.Dict | None = None,
 ) -> orm.Dict | ExitCode:
-    """Return scales, quantiles, coverage, prospective errors and thresholds.
+    """Return scales, quantiles, coverage, prospective errors, thresholds and ``audit``: how each label stands.
+
+    ``audit`` has one row a label (:func:`~aiida_nvp.uncertainty.suspects.audit_labels`); results of versions before it
+    lack the key. :func:`~aiida_nvp.uncertainty.suspects.suspect_ids` names the frames whose labels are suspect.
 
     :param predictions: of nvp.evaluate on ``chosen``, made before the labels were known.
     :param chosen: the frames that were sent to the labeller; their origins tell temperature and random share.
     :param labels: what came back; frames that failed are absent, others are found by their id.
     :param parameters: ``target_force_error`` in eV/angstrom.
-    :param previous: the calibration that the predictions were scored with; its coverage is measured.
+    :param previous: the calibration that the predictions were scored with; its coverage is measured, its
+        intervals tell which labels are far.
     """
     frames, labelled = chosen.frames, labels.frames
     values: dict[str, Any] = previous.get_dict() if previous is not None else {}

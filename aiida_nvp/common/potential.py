@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from ase.data import atomic_numbers
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from aiida_nvp.common.errors import InputError
+from aiida_nvp.common.validation import validated
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -101,11 +102,9 @@ def load_potential(path: str | Path) -> PotentialDefinition:
     file = Path(path)
     file = file / "potential.yaml" if file.is_dir() else file
     try:
-        return PotentialDefinition.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"no potential definition at {file}: {error.strerror}.") from error
     except yaml.YAMLError as error:
         raise InputError(f"{file} is not YAML: {error}.") from error
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
-        raise InputError(f"{file}: {faults}.") from error
+    return validated(PotentialDefinition, content, str(file), whole="file")

@@ -34,6 +34,14 @@ class LabelStatus(StrEnum):
     REJECTED = "rejected"
 
 
+class LabelAudit(StrEnum):
+    """How a fresh label stands to what the committee predicted."""
+
+    EXPLAINED = "explained"
+    MISSING = "missing data"
+    SUSPECT = "suspect label"
+
+
 class Stream(StrEnum):
     """How an exploration frame was met: at a fixed stride whatever its score, or just before its replica broke."""
 

@@ -12,10 +12,11 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.extxyz import read_xyz
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frame import frame_id
+from aiida_nvp.common.validation import validated
 from aiida_nvp.labelling.label_units import Units
 
 ID_KEY, LEVEL_KEY, INFO_KEY, SOURCES_KEY = "nvp_frame_id", "nvp_level_of_theory", "nvp_info", "nvp_sources"
@@ -49,11 +50,7 @@ def read_choices(values: Mapping[str, Any]) -> ReadSettings:
 
     :raises InputError: naming every value that does not fit.
     """
-    try:
-        return ReadSettings.model_validate(values)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
-        raise InputError(f"reading extended XYZ: {faults}.") from error
+    return validated(ReadSettings, values, "reading extended XYZ")
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from ase.data import atomic_numbers
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from aiida_nvp.common.errors import InputError
+from aiida_nvp.common.validation import validated
 from aiida_nvp.common.vocabulary import LabelMode
 
 Positive = Annotated[float, Field(gt=0)]
@@ -143,8 +143,4 @@ def read_settings(values: Mapping[str, Any]) -> LabelSettings:
 
     :raises InputError: naming every value that does not fit.
     """
-    try:
-        return LabelSettings.model_validate(values)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
-        raise InputError(f"label settings: {faults}.") from error
+    return validated(LabelSettings, values, "label settings")

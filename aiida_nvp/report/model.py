@@ -119,6 +119,11 @@ class Cycle:
     dataset: DatasetView | None
     verdict: Verdict | None
 
+    @property
+    def audit(self) -> tuple[Values, ...]:
+        """One row a label on how it stands to its prediction; empty before the calibration, or in one of old."""
+        return tuple(self.calibration.get("audit") or ())
+
 
 @dataclass(frozen=True)
 class Production:

@@ -111,6 +111,8 @@ def _cycle_row(campaign: Campaign, cycle: Cycle) -> dict[str, Any]:
         "prospective": cycle.calibration.get("prospective", {}),
         "before": before,
         "after": after,
+        "audit": summary.audit_sentence(cycle),
+        "suspects": summary.suspect_rows(cycle),
         "verdict": cycle.verdict.verdict if cycle.verdict else None,
     }
 

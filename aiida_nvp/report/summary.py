@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from aiida_nvp.common.vocabulary import LabellerName, LabelStatus
+from aiida_nvp.common.vocabulary import LabelAudit, LabellerName, LabelStatus
 from aiida_nvp.common.vocabulary import Verdict as VerdictWord
 from aiida_nvp.labelling.triage import count_checks
 from aiida_nvp.report.model import Campaign, Cycle, Values
@@ -134,6 +135,20 @@ def last_calibration(campaign: Campaign) -> Values:
     """Return the calibration in force at the end; empty before the first."""
     found = calibrated_cycles(campaign)
     return found[-1].calibration if found else {}
+
+
+def audit_sentence(cycle: Cycle) -> str | None:
+    """Return how many labels of a cycle are suspect, fill a gap, or are what was expected; None without an audit."""
+    if not cycle.audit:
+        return None
+    counts = Counter(str(row["class"]) for row in cycle.audit)
+    parts = [f"{kind.value}: {counts[kind]}" for kind in (LabelAudit.SUSPECT, LabelAudit.MISSING, LabelAudit.EXPLAINED)]
+    return f"Of {len(cycle.audit)} labels that can be set against a prediction: {', '.join(parts)}."
+
+
+def suspect_rows(cycle: Cycle) -> list[Values]:
+    """Return the audit rows of the labels that are suspect."""
+    return [row for row in cycle.audit if row["class"] == LabelAudit.SUSPECT]
 
 
 def compositions(campaign: Campaign) -> dict[str, int]:

@@ -25,6 +25,7 @@ from aiida_nvp.uncertainty.calibration import (
     thresholds,
 )
 from aiida_nvp.uncertainty.spread import vector_std
+from aiida_nvp.uncertainty.suspects import FreshLabels, audit_labels
 
 FloatArray = NDArray[np.float64]
 
@@ -70,7 +71,11 @@ def calibration_report(
     fair = len(np.flatnonzero(random)) >= FEWEST_RANDOM_FRAMES
     basis = residuals.where(random[residuals.frame]) if fair else residuals
     scales = species_scales(basis)
-    energy = (made.energy.mean(axis=0)[rows] - _energies(labels)[partners]) / np.diff(made.frames.offsets)[rows]
+    sizes = np.diff(made.frames.offsets)[rows]
+    predicted, labelled = made.energy[:, rows] / sizes, _energies(labels)[partners] / sizes
+    energy = predicted.mean(axis=0) - labelled
+    ids = made.frames.ids()
+    fresh = FreshLabels(tuple(ids[row] for row in rows), residuals, predicted, labelled)
     covered = coverage(residuals, previous["scales"], previous["quantiles"]) if previous else None
     return {
         "scales": scales,
@@ -88,6 +93,7 @@ def calibration_report(
             "sigma": spearman(calibrated(residuals.numbers, residuals.sigma, scales), residuals.error),
             "force": spearman(np.linalg.norm(residuals.predicted, axis=1), residuals.error),
         },
+        "audit": audit_labels(fresh, previous, target_force_error),
         "thresholds": bounds,
         "target_force_error": target_force_error,
         "n_frames": len(rows),

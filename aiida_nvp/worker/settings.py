@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Kelvin, Positive, TimestepFs
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.units import FEMTOSECONDS_PER_PICOSECOND
+from aiida_nvp.common.validation import Model, validated
 
 CANDIDATES_FILE = "candidates.npz"
 CHECKPOINT_FILE = "checkpoint.npz"
@@ -119,16 +120,9 @@ class AnalyseSettings:
         return cls(**{**values, "stages": tuple(values["stages"])})
 
 
-Settings = TypeVar("Settings", bound=BaseModel)
-
-
-def read_settings(model: type[Settings], values: object) -> Settings:
+def read_settings(model: type[Model], values: object) -> Model:
     """Return checked settings.
 
     :raises InputError: that names each wrong key and what would be right.
     """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise InputError(f"parameters: {faults}.") from error
+    return validated(model, values, "parameters")

@@ -4,6 +4,7 @@ from aiida import orm
 
 from aiida_nvp.calculations.calibrate import ERROR_CALIBRATION, calibrate
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.uncertainty.suspects import suspect_ids
 
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
 
@@ -28,6 +29,18 @@ def test_two_rounds(morse_frames):
     unlabelled, labelled = DatasetData(fresh.without_labels()), DatasetData(fresh)
     second = calibrate(_predictions(fresh, 1), unlabelled, labelled, parameters, previous=first)
     assert 0.5 < second["coverage"]["all"] <= 1.0
+    assert [row["frame"] for row in second["audit"]] == fresh.ids()
+
+
+def test_a_label_that_the_members_agree_against_is_suspect(morse_frames):
+    labels = morse_frames(8)
+    predictions = _predictions(labels)
+    forces = predictions.get_array("forces")
+    forces[:, 0] = labels.forces[0] + 40.0
+    predictions.set_array("forces", forces)
+    parameters = orm.Dict({"target_force_error": 0.3})
+    result = calibrate(predictions, DatasetData(labels.without_labels()), DatasetData(labels), parameters)
+    assert labels.ids()[0] in suspect_ids(result.get_dict())
 
 
 def test_no_common_frame_is_a_sentence(morse_frames):

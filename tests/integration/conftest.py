@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sysconfig
+import importlib.util
 from pathlib import Path
 
 import pytest
 import yaml
-from aiida import orm
 from aiida.engine import run_get_node
 
 from aiida_nvp.campaign.loader import load_campaign
 from aiida_nvp.workflows.campaign_builder import campaign_builder
 from aiida_nvp.workflows.engines import Engines, store_engines
 
+WORKCHAINS = Path(__file__).parents[2] / "workchains"
 POTENTIAL = Path(__file__).parents[2] / "potentials" / "nvp-tiny"
 CELL = {"name": "NaVPO5", "oxides": {"Na2O": 1, "V2O5": 1, "P2O5": 1}, "reduced": {"V": 1.0}}
 CAMPAIGN = {
@@ -79,13 +79,13 @@ def run_campaign(engines, campaign_file):
 
 
 @pytest.fixture
-def scripts():
-    return Path(sysconfig.get_path("scripts"))
+def recipe():
+    """Return a function that gives the ``main`` of a recipe; their names begin with digits, so none can be imported."""
 
+    def _recipe(name):
+        spec = importlib.util.spec_from_file_location(f"recipe_{name}", WORKCHAINS / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.main
 
-def called(node: orm.ProcessNode) -> dict[str, orm.ProcessNode]:
-    """Children by link label."""
-    from aiida.common.links import LinkType
-
-    links = node.base.links.get_outgoing(link_type=(LinkType.CALL_CALC, LinkType.CALL_WORK)).all()
-    return {link.link_label: link.node for link in links}
+    return _recipe

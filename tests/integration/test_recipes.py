@@ -1,8 +1,5 @@
 """The recipes under workchains/, run one after the other as their README says, each on what the one before made."""
 
-import importlib.util
-from pathlib import Path
-
 import h5py
 import pytest
 from aiida import orm
@@ -12,18 +9,8 @@ from aiida_nvp.data.potential import PotentialData
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("aiida_profile_clean")]
 
-WORKCHAINS = Path(__file__).parents[2] / "workchains"
 
-
-def recipe(name):
-    """The ``main`` of a recipe; its name begins with a digit, so that it cannot be imported by name."""
-    spec = importlib.util.spec_from_file_location(f"recipe_{name}", WORKCHAINS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
-def test_recipes_in_sequence(worker_code, capsys):
+def test_recipes_in_sequence(worker_code, recipe, capsys):
     assert worker_code.full_label == "nvp-worker@localhost"
 
     frames = recipe("01_generate")()

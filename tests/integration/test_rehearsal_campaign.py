@@ -1,8 +1,5 @@
 """One whole campaign, twice: it ends well, leaves nothing untraced, and repeats itself exactly."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from aiida import orm
 from aiida.common.links import LinkType
@@ -15,17 +12,6 @@ from aiida_nvp.report.lineage import trace_all
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("aiida_profile_clean")]
 
 
-WORKCHAINS = Path(__file__).parents[2] / "workchains"
-
-
-def recipe(name):
-    """The ``main`` of a recipe; its name begins with a digit, so that it cannot be imported by name."""
-    spec = importlib.util.spec_from_file_location(f"recipe_{name}", WORKCHAINS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
 def children(node):
     links = node.base.links.get_outgoing(link_type=(LinkType.CALL_CALC, LinkType.CALL_WORK)).all()
     return {link.link_label: link.node for link in links}
@@ -35,12 +21,12 @@ def jobs_below(node):
     return [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
 
 
-def test_the_whole_loop_twice(run_campaign, campaign_file, tmp_path, capsys):
+def test_the_whole_loop_twice(run_campaign, campaign_file, recipe, tmp_path, capsys):
     first = run_campaign()
     assert first.is_finished_ok, first.exit_message
     check_stages(first)
     check_lineage(first)
-    check_report(first, tmp_path)
+    check_report(first, recipe, tmp_path)
     with enable_caching(identifier="aiida.calculations:nvp.rehearsal"):
         second = recipe("05_active_learning")(campaign_file())
     assert second.is_finished_ok, second.exit_message
@@ -81,7 +67,7 @@ def check_lineage(node):
     assert all(h.proposal.committee for h in explored)
 
 
-def check_report(node, folder):
+def check_report(node, recipe, folder):
     path = recipe("08_report")(node.pk, folder / "report.html")
     text = path.read_text()
     assert "analytic stand-in" in text

@@ -65,6 +65,46 @@ def test_a_flagged_label_is_listed_although_it_went_through(built, monkeypatch):
     assert render(built.campaign).count("To be looked at: V adds up to +9.") == 1
 
 
+SUSPECT = "members agree on the force on V1 within 0.040 eV/angstrom, the label is 2.100 eV/angstrom away"
+
+
+def audited(campaign, classes):
+    """The campaign with an audit of its last cycle, one row a class."""
+    ids = campaign.cycles[-1].selection.chosen.ids
+    rows = [
+        {"frame": identity, "class": kind, "atom": 1, "species": "V", "sentence": SUSPECT if "suspect" in kind else "."}
+        for identity, kind in zip(ids, classes, strict=False)
+    ]
+    last = campaign.cycles[-1]
+    return replace(
+        campaign, cycles=(*campaign.cycles[:-1], replace(last, calibration={**last.calibration, "audit": rows}))
+    )
+
+
+def test_suspect_labels_are_told_and_missing_data_are_counted(built, monkeypatch, page):
+    campaign = audited(collect(built.campaign), ["explained", "suspect label", "missing data", "missing data"])
+    monkeypatch.setattr(page_module, "collect", lambda _: campaign)
+    text = render(built.campaign)
+    assert "Of 4 labels that can be set against a prediction: suspect label: 1, missing data: 2, explained: 1." in text
+    assert text.count(f"Suspect label: {SUSPECT}.") == 1
+    frame = campaign.cycles[-1].audit[1]["frame"]
+    cell = f'<td><code title="{frame}">{frame[:10]}</code></td><td class="n">V1</td>'
+    assert cell in text
+    # Calibrations of earlier versions, such as those of the fixture, hold no audit.
+    assert "set against a prediction" not in page
+    assert "Suspect label" not in page
+
+
+def test_a_batch_without_suspects_has_no_table_of_them(built, monkeypatch):
+    campaign = audited(collect(built.campaign), ["explained", "missing data"])
+    assert summary.suspect_rows(campaign.cycles[-1]) == []
+    assert summary.audit_sentence(campaign.cycles[0]) is None
+    monkeypatch.setattr(page_module, "collect", lambda _: campaign)
+    text = render(built.campaign)
+    assert "suspect label: 0, missing data: 1, explained: 1." in text
+    assert SUSPECT not in text
+
+
 def test_reasons_that_never_applied_are_left_out(page):
     assert "34 rejected: below the lower threshold" in page
     assert "rejected: duplicate" not in page

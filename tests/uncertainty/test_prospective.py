@@ -6,6 +6,7 @@ import pytest
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import SelectionReason
 from aiida_nvp.uncertainty.prospective import FEWEST_RANDOM_FRAMES, Predictions, calibration_report
+from aiida_nvp.uncertainty.suspects import suspect_ids
 
 
 def _made(labels, random=2, noise=0.3, seed=0):
@@ -64,6 +65,21 @@ def test_the_random_share_calibrates_alone_once_it_is_large_enough(morse_frames)
     mixed = calibration_report(_made(labels, random=FEWEST_RANDOM_FRAMES - 1), labels, 0.3, {})
     assert mixed["calibrated_on"] == "all chosen frames"
     assert max(report["scales"].values()) < 2.0
+
+
+def test_each_label_has_its_row_in_the_audit(morse_frames):
+    labels = morse_frames(12)
+    made = _made(labels, noise=0.05)
+    atom = int(labels.offsets[7])
+    made.forces[:, atom] = labels.forces[atom] + 9.0
+    made.energy[2, 3] = np.nan
+    report = calibration_report(made, labels, 0.05, {})
+    ids = labels.ids()
+    assert [row["frame"] for row in report["audit"]] == [*ids[:3], *ids[4:]]
+    (row,) = [row for row in report["audit"] if row["quantity"] == "forces" and row["class"] != "explained"]
+    assert (row["frame"], row["class"], row["atom"], row["sigma"]) == (ids[7], "suspect label", 0, 0.0)
+    assert row["residual"] == pytest.approx(9.0 * 3**0.5)
+    assert ids[7] in suspect_ids(report)
 
 
 def test_labels_of_other_frames_are_refused(morse_frames):

@@ -221,7 +221,6 @@ def test_relaxations_are_not_made_again(label, with_states):
         ([cell(1)], {"in_flight": 0}, 202, "in_flight"),
         ([cell(1)], {"branch_share": 1.5}, 202, "branch_share"),
         ([cell(1, "NaSiO3")], {}, 203, "Si"),
-        ([cell(1)], {"labeller": "quantumespresso"}, 203, "no pseudopotential for O, Na, P"),
     ],
 )
 def test_refusals_cost_no_job(label, frames, inputs, status, words):

@@ -5,7 +5,6 @@ from aiida import orm
 from aiida.common import AttributeDict, LinkType
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
-from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.calculations.pw import PwCalculation
 from plumpy import ProcessState
 
@@ -19,14 +18,7 @@ CODES = PwCalculation.exit_codes
 
 
 @pytest.fixture
-def upf(tmp_path):
-    path = tmp_path / "O.upf"
-    path.write_text('<UPF version="2.0.1"><PP_HEADER element="O" z_valence="6.0" pseudo_type="NC"/></UPF>')
-    return UpfData(path)
-
-
-@pytest.fixture
-def chain(aiida_code_installed, upf):
+def chain(aiida_code_installed, bare_upf):
     """A work chain set up as if it had begun; ``chain.after(code)`` lets a job end with that exit code."""
     code = aiida_code_installed("quantumespresso.pw", filepath_executable="/bin/true")
     structure = orm.StructureData(cell=[[4, 0, 0], [0, 4, 0], [0, 0, 4]])
@@ -34,7 +26,7 @@ def chain(aiida_code_installed, upf):
     kpoints = orm.KpointsData()
     kpoints.set_kpoints_mesh([1, 1, 1])
     builder = PwLabelWorkChain.get_builder()
-    builder.pw.code, builder.pw.structure, builder.pw.pseudos = code, structure, {"O": upf}
+    builder.pw.code, builder.pw.structure, builder.pw.pseudos = code, structure, {"O": bare_upf("O")}
     builder.pw.parameters = orm.Dict(pw_parameters(LabelSettings(), {"O": 0.3}, 1))
     builder.pw.metadata = {"options": {"resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1}}}
     builder.kpoints = kpoints
