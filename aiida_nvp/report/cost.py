@@ -15,6 +15,7 @@ from aiida_nvp.report.links import calls, inputs, jobs_below, output, process_re
 
 STAGES = {
     "label": "Labels",
+    "recheck": "Second look at suspect labels",
     "train": "Training",
     "explore": "Exploration MD",
     "review": "Review of the training set",

@@ -65,10 +65,15 @@ def collect(node: ProcessNode) -> Campaign:
     )
 
 
+_MAKES_DATASET = ("settle", "merge")
+"""Steps of a cycle that make a data set, the last first."""
+
+
 def final_dataset(node: ProcessNode) -> DatasetData | None:
     """Return the last labelled data set under a campaign or loop, or None before there is one."""
     loop = calls(calls(node).get("active_learning", node))
-    merges = [f"cycle_{index}_merge" for index in reversed(range(_number_of_cycles(loop)))]
+    cycles = reversed(range(_number_of_cycles(loop)))
+    merges = [f"cycle_{index}_{step}" for index in cycles for step in _MAKES_DATASET]
     for label in (*merges, "seed_merge", "seed_label"):
         found = output(loop.get(label), "dataset" if label == "seed_label" else "result", DatasetData)
         if found is not None:
@@ -101,9 +106,15 @@ def _cycle(loop: Children, index: int) -> Cycle:
         prediction=_prediction(loop.get(f"{name}predict")),
         labels=_labels(loop.get(f"{name}label")),
         calibration=_values(output(loop.get(f"{name}calibrate"), "result", Dict)),
-        dataset=_view(output(loop.get(f"{name}merge"), "result", DatasetData)),
+        recheck=_labels(loop.get(f"{name}recheck")),
+        dataset=_view(_cycle_dataset(loop, name)),
         verdict=_verdict(loop.get(f"{name}assess")),
     )
+
+
+def _cycle_dataset(loop: Children, name: str) -> DatasetData | None:
+    made = (output(loop.get(f"{name}{step}"), "result", DatasetData) for step in _MAKES_DATASET)
+    return next((dataset for dataset in made if dataset is not None), None)
 
 
 def _trains(loop: Children, prefix: str) -> tuple[TrainRecord, ...]:

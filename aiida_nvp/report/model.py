@@ -115,6 +115,7 @@ class Cycle:
     selection: Selection | None
     prediction: Prediction | None
     labels: LabelBatch | None
+    recheck: LabelBatch | None
     calibration: Values
     dataset: DatasetView | None
     verdict: Verdict | None
@@ -172,7 +173,15 @@ class Campaign:
     def batches(self) -> tuple[tuple[str, LabelBatch], ...]:
         """All labelling batches with a name for each, oldest first."""
         seed = [("seed", self.seed_labels)] if self.seed_labels is not None else []
-        later = [(f"cycle {cycle.index}", cycle.labels) for cycle in self.cycles if cycle.labels is not None]
+        later = [
+            (name, batch)
+            for cycle in self.cycles
+            for name, batch in (
+                (f"cycle {cycle.index}", cycle.labels),
+                (f"cycle {cycle.index}, second look", cycle.recheck),
+            )
+            if batch is not None
+        ]
         return (*seed, *later)
 
     @property

@@ -16,12 +16,15 @@ from aiida_nvp.calculations.evaluate import EvaluateCalculation
 from aiida_nvp.calculations.explore import ExploreCalculation
 from aiida_nvp.calculations.generate import generate
 from aiida_nvp.calculations.merge import merge
+from aiida_nvp.calculations.recheck import doubtful, settle_suspects, take_suspects
 from aiida_nvp.calculations.select import select
 from aiida_nvp.common.seeds import derive_seed
-from aiida_nvp.common.vocabulary import Verdict
+from aiida_nvp.common.vocabulary import LabellerName, LabelMode, Verdict
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
+from aiida_nvp.labelling.settings import read_settings
 from aiida_nvp.workflows.label import LabelWorkChain
+from aiida_nvp.workflows.labellers import LABELLERS
 from aiida_nvp.workflows.loop_inputs import refuse
 from aiida_nvp.workflows.second_try import SecondTry
 from aiida_nvp.workflows.train import TrainWorkChain
@@ -80,6 +83,7 @@ class ActiveLearningWorkChain(SecondTry):
                     cls.run_labels,
                     cls.inspect_labels,
                     cls.run_calibration,
+                    if_(cls.has_suspects)(cls.run_recheck, cls.inspect_recheck),
                 ),
                 cls.run_assessment,
                 cls.next_cycle,
@@ -240,6 +244,35 @@ class ActiveLearningWorkChain(SecondTry):
             self.ctx.history[f"calibration_{self.ctx.cycle}"] = self.ctx.calibration
         return failed
 
+    def has_suspects(self) -> bool:
+        """Look again where the members agree and the label is far, if the labeller has another state to end in."""
+        settings = read_settings(self.inputs.label.settings.get_dict())
+        if not LABELLERS[LabellerName(self.inputs.label.labeller.value)].HAS_STATE:
+            return False
+        return settings.mode is LabelMode.SINGLE_POINT and bool(doubtful(self.ctx.chosen.frames, self.ctx.calibration))
+
+    def run_recheck(self) -> ToContext | ExitCode:
+        """Label the suspect frames from all starts that they have; what is finished already costs nothing."""
+        inputs = {"chosen": self.ctx.chosen, "calibration": self.ctx.calibration}
+        failed = self._calculate("suspects", take_suspects, inputs, f"{self.ctx.round}_suspects")
+        if failed is not None:
+            return failed
+        name = f"{self.ctx.round}_recheck"
+        self.report(f"cycle {self.ctx.cycle}: {len(self.ctx.suspects)} suspect labels are made again from other starts")
+        node = self._submit_labels(self.ctx.suspects, self.inputs.label.settings, name, branch_share=orm.Float(1.0))
+        return ToContext(recheck=node)
+
+    def inspect_recheck(self) -> ExitCode | None:
+        """Take what the second look kept; ambiguous frames leave the data set, which is no failure of the loop."""
+        outputs = self.ctx.recheck.outputs
+        if "triage" not in outputs:
+            self.report("the second look gave nothing; the suspect labels stay")
+            return None
+        inputs = {"dataset": self.ctx.dataset, "triage": outputs.triage}
+        if "dataset" in outputs:
+            inputs["checked"] = outputs.dataset
+        return self._calculate("dataset", settle_suspects, inputs, f"{self.ctx.round}_settle")
+
     def run_assessment(self) -> ExitCode | None:
         """Weigh the evidence of all cycles so far."""
         inputs = {"parameters": self.inputs.stop, "dataset": self.ctx.dataset, **self.ctx.history}
@@ -291,8 +324,11 @@ class ActiveLearningWorkChain(SecondTry):
     def _committee(self) -> dict[str, PotentialData]:
         return {f"member_{m}": potential for m, potential in enumerate(self.ctx.members)}
 
-    def _submit_labels(self, frames: DatasetData, settings: orm.Dict, label: str) -> orm.ProcessNode:
+    def _submit_labels(
+        self, frames: DatasetData, settings: orm.Dict, label: str, **others: orm.Data
+    ) -> orm.ProcessNode:
         inputs = AttributeDict(self.exposed_inputs(LabelWorkChain, namespace="label"))
+        inputs.update(others)
         inputs.frames, inputs.settings = frames, settings
         inputs.metadata = {"call_link_label": label}
         node: orm.ProcessNode = self.submit(LabelWorkChain, **inputs)

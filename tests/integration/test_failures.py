@@ -20,6 +20,8 @@ from aiida.manage.caching import enable_caching
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import Verdict
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.report.graph import collect
+from aiida_nvp.report.lineage import trace_all
 from aiida_nvp.workflows.active_learning import ActiveLearningWorkChain
 from aiida_nvp.workflows.label import LabelWorkChain
 from aiida_nvp.workflows.train import TrainWorkChain
@@ -382,6 +384,43 @@ def test_a_cycle_whose_labels_fail_keeps_all_that_were_made(loop, worker, traine
     assert called(node, "cycle_0_label")[0].exit_status == status
     assert words in node.exit_message
     assert labels_kept(node) == succeed
+
+
+@pytest.fixture
+def second_look(monkeypatch):
+    """The stand-in labeller as if it had states; the first chosen frame is suspect and has no other start after all."""
+    from aiida_nvp.labelling.label_state import LabelState
+    from aiida_nvp.workflows.labellers import RehearsalLabeller
+
+    monkeypatch.setattr(RehearsalLabeller, "HAS_STATE", True)
+    for room in ("workflows", "calculations"):
+        monkeypatch.setattr(f"aiida_nvp.{room}.label.state_of", lambda *_: LabelState())
+    monkeypatch.setattr(
+        "aiida_nvp.calculations.recheck.suspect_ids", lambda calibration: [calibration["audit"][0]["frame"]]
+    )
+    monkeypatch.setattr("aiida_nvp.calculations.recheck.other_starts", lambda _: ("permuted",))
+
+
+@pytest.mark.slow
+def test_a_suspect_label_is_looked_at_again(loop, trained, second_look):
+    trained()
+    node = loop()
+    assert node.is_finished_ok, node.exit_message
+    (again,) = called(node, "cycle_0_recheck")
+    assert again.inputs.branch_share.value == 1.0
+    chosen = called(node, "cycle_0_suspects")[0].outputs.result
+    assert len(chosen) == 1
+    merged, settled = (called(node, f"cycle_0_{step}")[0].outputs.result for step in ("merge", "settle"))
+    assert node.outputs.dataset.uuid == settled.uuid
+    assert settled.frames.ids()[-1] == chosen.frames.ids()[0]
+    assert sorted(settled.frames.ids()) == sorted(merged.frames.ids())
+    assert settled.sources[-1]["label"] in {job.uuid for job in again.called}
+    histories = trace_all(settled)
+    assert [history.sentence for history in histories if history.misses] == []
+    assert histories[-1].label.calculation.uuid == settled.sources[-1]["label"]
+    found = collect(node)
+    assert [name for name, _ in found.batches] == ["seed", "cycle 0", "cycle 0, second look"]
+    assert found.cycles[0].dataset.node.uuid == settled.uuid
 
 
 # A model that gives no numbers
