@@ -76,7 +76,7 @@ def collect_labels(
     for outcome in (Outcome.from_plain(values) for values in outcomes["rows"]):
         index = row_of[outcome.frame]
         start = _Start(content.atoms(index), content.info[index], frames.sources[index])
-        outputs = [_Outputs.of(calculations, key) for key in outcome.calculations]
+        outputs = [JobOutputs.of(calculations, key) for key in outcome.calculations]
         rows.append(triage_row(outcome, [reader.read(output, start, batch) for output in outputs]))
     level = theory_hash(theory)
     table = {
@@ -133,7 +133,7 @@ class _Reader:
     settings: LabelSettings
     keep_stress: bool
 
-    def read(self, outputs: _Outputs, start: _Start, batch: _Batch) -> Harvest:
+    def read(self, outputs: JobOutputs, start: _Start, batch: _Batch) -> Harvest:
         parameters = outputs.parameters.get_dict()
         code_s = float(parameters.get("wall_time_seconds", 0.0))
         try:
@@ -166,7 +166,7 @@ class _Reader:
 
 
 @dataclass(frozen=True)
-class _Outputs:
+class JobOutputs:
     """What one calculation left."""
 
     trajectory: orm.TrajectoryData
@@ -174,15 +174,20 @@ class _Outputs:
     retrieved: orm.FolderData | None
 
     @classmethod
-    def of(cls, calculations: Mapping[str, Any], key: str) -> _Outputs:
+    def of(cls, calculations: Mapping[str, Any], key: str) -> JobOutputs:
+        """Take those under ``key`` from the namespaces that :func:`collect_labels` describes."""
         retrieved = calculations.get("retrieved", {}).get(key)
         return cls(calculations["trajectories"][key], calculations["parameters"][key], retrieved)
 
     def arrays(self) -> dict[str, Any]:
+        """Return the arrays of the trajectory by name, as :func:`ionic_steps` takes them."""
         return {name: self.trajectory.get_array(name) for name in self.trajectory.get_arraynames()}
 
     def state(self, settings: LabelSettings, atoms: Atoms) -> LabelState:
-        """Return the state that pw.x wrote down; an empty one for a labeller that has none."""
+        """Return the state that pw.x wrote down; an empty one for a labeller that has none.
+
+        :raises InputError: if the file that holds it is missing or cut off.
+        """
         if self.retrieved is None:
             return LabelState()
         names = self.retrieved.base.repository.list_object_names()
