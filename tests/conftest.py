@@ -182,3 +182,64 @@ def tiny_committee(tmp_path_factory, morse_frames, tiny_definition, tiny_shifts)
 def no_engines(monkeypatch):
     """A profile in which no setup has chosen engines; the record outlives a cleaned profile."""
     monkeypatch.setattr("aiida_nvp.workflows.engines._RECORD_KEY", f"aiida_nvp|engines {uuid4()}")
+
+
+@pytest.fixture
+def convergence_node():
+    """Return a function that stores a finished convergence test: one atom moves less as the cutoff rises.
+
+    Its forces are 0.5 eV/angstrom and off by ``scale / cutoff``; keys in ``failed`` are points that gave nothing.
+    """
+    import numpy as np
+    from aiida import orm
+    from aiida.common.links import LinkType
+
+    from aiida_nvp.calculations.convergence import collect_convergence
+    from aiida_nvp.labelling.convergence_plan import distinct_points, make_series, read_plan
+
+    def _make(failed=(), scale=0.6, exit_status=0):
+        plan = {
+            "cutoffs_ry": [30, 40, 60],
+            "duals": [4, 8],
+            "k_distances": [2.0, 1.0],
+            "base_cutoff_ry": 40,
+            "base_dual": 8,
+            "tolerances": {"force": 0.006, "stress_gpa": 0.5, "energy_per_atom": None},
+        }
+        structure = orm.StructureData(cell=(np.eye(3) * 4).tolist())
+        for symbol, x in (("Na", 0.0), ("P", 2.0)):
+            structure.append_atom(symbols=symbol, position=(x, 0.0, 0.0))
+        structure.store()
+        points = distinct_points(make_series(read_plan(plan), np.eye(3) * 4))
+        outcomes, trajectories, parameters = {}, {}, {}
+        for key, point in points.items():
+            outcomes[key] = {"reason": "no memory" if key in failed else "", "reused": False}
+            if key in failed:
+                continue
+            trajectory = orm.TrajectoryData()
+            trajectory.set_trajectory(["Na", "P"], np.array([structure.get_ase().positions]))
+            force = 0.5 + scale / point.cutoff_wfc_ry
+            arrays = {"energy": np.array([-10.0]), "forces": np.array([[[force, 0, 0], [-force, 0, 0]]])}
+            arrays |= {"cells": np.array([np.eye(3) * 4]), "stress": np.array([np.eye(3) * 2.0])}
+            for name, values in arrays.items():
+                trajectory.set_array(name, values)
+            trajectories[key] = trajectory.store()
+            parameters[key] = orm.Dict({"wall_time_seconds": 1.5}).store()
+        result = collect_convergence(
+            structure=structure,
+            settings=orm.Dict({"starting_magnetization": {}}),
+            plan=orm.Dict(plan),
+            outcomes=orm.Dict(outcomes),
+            trajectories=trajectories,
+            parameters=parameters,
+        )
+        node = orm.WorkChainNode(process_type="aiida.workflows:nvp.converge")
+        node.set_process_label("ConvergeWorkChain")
+        node.set_process_state("finished")
+        node.set_exit_status(exit_status)
+        node.set_exit_message("the sentence of the exit code" if exit_status else "")
+        node.store()
+        result.base.links.add_incoming(node, LinkType.RETURN, "result")
+        return node
+
+    return _make

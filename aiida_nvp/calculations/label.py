@@ -117,9 +117,9 @@ def collect_labels(
     for outcome in (Outcome.from_plain(values) for values in outcomes["rows"]):
         index = row_of[outcome.frame]
         start = _Start(content.atoms(index), content.info[index], frames.sources[index])
-        readings = [reader.read(_Outputs.of(calculations, key), start) for key in outcome.calculations]
+        readings = [reader.read(JobOutputs.of(calculations, key), start) for key in outcome.calculations]
         recipes = {rerun.calculation: StartRecipe(rerun.start) for rerun in outcome.reruns if rerun.calculation}
-        readings += [reader.read(_Outputs.of(calculations, key), start, recipe) for key, recipe in recipes.items()]
+        readings += [reader.read(JobOutputs.of(calculations, key), start, recipe) for key, recipe in recipes.items()]
         check = _check(readings) if recipes else None
         kept = readings if check is None else [reading for reading in readings if reading.start == check.kept]
         doubtful = check is not None and check.ambiguous
@@ -215,7 +215,7 @@ class _Reader:
     settings: LabelSettings
     keep_stress: bool
 
-    def read(self, outputs: _Outputs, start: _Start, recipe: StartRecipe | None = None) -> _Reading:
+    def read(self, outputs: JobOutputs, start: _Start, recipe: StartRecipe | None = None) -> _Reading:
         parameters = outputs.parameters.get_dict()
         reading = _Reading(
             start=recipe.value if recipe else usual_start(self.settings),
@@ -249,7 +249,7 @@ class _Reader:
 
 
 @dataclass(frozen=True)
-class _Outputs:
+class JobOutputs:
     """What one calculation left."""
 
     trajectory: orm.TrajectoryData
@@ -257,15 +257,20 @@ class _Outputs:
     retrieved: orm.FolderData | None
 
     @classmethod
-    def of(cls, calculations: Mapping[str, Any], key: str) -> _Outputs:
+    def of(cls, calculations: Mapping[str, Any], key: str) -> JobOutputs:
+        """Take those under ``key`` from the namespaces that :func:`collect_labels` describes."""
         retrieved = calculations.get("retrieved", {}).get(key)
         return cls(calculations["trajectories"][key], calculations["parameters"][key], retrieved)
 
     def arrays(self) -> dict[str, Any]:
+        """Return the arrays of the trajectory by name, as :func:`ionic_steps` takes them."""
         return {name: self.trajectory.get_array(name) for name in self.trajectory.get_arraynames()}
 
-    def state(self, settings: LabelSettings, atoms: Atoms, recipe: StartRecipe | None) -> LabelState:
-        """Return the state behind the label; an empty one for a labeller that has none."""
+    def state(self, settings: LabelSettings, atoms: Atoms, recipe: StartRecipe | None = None) -> LabelState:
+        """Return the state behind the label; an empty one for a labeller that has none.
+
+        :raises InputError: if the file that holds it is missing or cut off.
+        """
         if self.retrieved is None:
             return LabelState()
         return state_of(self.retrieved, settings, atoms, recipe)

@@ -10,6 +10,7 @@ from aiida_nvp.cli.frame import Entry, LazyGroup, load_usual_profile, profile_op
 COMMANDS = {
     "setup": Entry("aiida_nvp.cli.setup:setup", "Make profile, engines and codes; may be repeated.", False),
     "doctor": Entry("aiida_nvp.cli.setup:doctor", "Say of each part whether it works and what to do.", False),
+    "converge": Entry("aiida_nvp.cli.converge:converge", "Test cutoffs and k-points on one structure, propose values."),
     "check": Entry("aiida_nvp.cli.campaign:check", "Validate a campaign file and print its plan and cost."),
     "run": Entry("aiida_nvp.cli.campaign:run", "Run a campaign file in this process, with progress."),
     "submit": Entry("aiida_nvp.cli.submit:submit", "Hand a campaign file, or any process, to the daemon."),

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import click
 from aiida import orm
 from aiida.engine import ProcessBuilder
 from aiida.engine import submit as engine_submit
-from aiida.engine.utils import instantiate_process
-from aiida.manage import get_manager
 
 from aiida_nvp.campaign.loader import LoadedCampaign, json_schema, load_campaign
 from aiida_nvp.campaign.plan import make_plan
 from aiida_nvp.cli.frame import in_profile
+from aiida_nvp.cli.running import run_watched
 from aiida_nvp.cli.status import process_node, status_line, watch
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.workflows.campaign_builder import campaign_builder, label_warnings
@@ -49,17 +46,7 @@ def check(file: Path | None, schema: bool, offline: bool) -> None:
 @in_profile
 def run(file: Path, report_path: Path | None) -> None:
     """Run a campaign FILE in this process, with progress, to its end."""
-    builder = _builder(_load(file))
-    runner = get_manager().get_runner()
-    process = instantiate_process(runner, builder)
-    click.echo(f"campaign {process.pid} runs in this process; `aiida-nvp status {process.pid}` asks from elsewhere.")
-    profile = get_manager().get_profile()
-    chosen = ["-p", profile.name] if profile is not None else []
-    command = [sys.executable, "-m", "aiida_nvp.cli", *chosen, "status", str(process.pid), "--watch"]
-    with subprocess.Popen(command) as watcher:
-        runner.run(process)
-        watcher.wait()
-    _finish(int(process.pid), report_path)
+    _finish(run_watched(_builder(_load(file)), "campaign"), report_path)
 
 
 @click.command("status")
