@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := $(CURDIR)/.venv
 BIN    := $(VENV)/bin
 STAMPS := $(CURDIR)/.make
+# A test is one process on one core; `worksteal` lets the core that is done first take what is left.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
 
 # The AiiDA folder lies in the checkout, so that a user's own profiles are never touched.
 export AIIDA_PATH := $(CURDIR)
@@ -46,10 +48,10 @@ rehearsal: setup
 	$(BIN)/aiida-nvp submit workchains/campaigns/rehearsal.yaml --watch --reuse --report reports/rehearsal.html
 
 test: $(STAMPS)/env
-	$(BIN)/python -m pytest -m "not slow and not demo"
+	$(PYTEST) -m "not slow and not demo"
 
 test-slow: setup
-	$(BIN)/python -m pytest -m "slow and not demo"
+	$(PYTEST) -m "slow and not demo"
 
 lint: $(STAMPS)/env
 	$(BIN)/ruff check .
