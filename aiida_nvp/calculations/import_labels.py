@@ -19,7 +19,7 @@ from ase import Atoms
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aiida_nvp.calculations.merge import ERROR_INPUT, ERROR_MIXED_LEVELS
-from aiida_nvp.calculations.pw_nodes import calculation_name, read_run
+from aiida_nvp.calculations.pw_nodes import calculation_name, read_run, xml_of
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frame import frame_id
 from aiida_nvp.common.frameset import FrameSet
@@ -27,6 +27,7 @@ from aiida_nvp.common.vocabulary import LabellerName, LabelMode
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.labelling.extxyz import SAME_ENERGY, ReadFrames, read_extxyz
 from aiida_nvp.labelling.extxyz_frame import read_choices
+from aiida_nvp.labelling.label_state import LabelState, imported_state
 from aiida_nvp.labelling.one_level import MixedLevelsError, common_theory, differences, refuse_others, stated_theory
 from aiida_nvp.labelling.pw_level import PwLevel, PwRun, read_level
 from aiida_nvp.labelling.pw_output import IonicStep, LeftOut, check_units, ionic_steps
@@ -98,7 +99,8 @@ def import_calculations(
     :param choices: as in :class:`ImportChoices`.
     :param theory: the level of theory that all calculations have to be of; read from their inputs where not given.
     :param calculations: namespaces ``trajectories``, ``results``, ``structures``, ``parameters``, ``settings``,
-        ``kpoints``, ``distances`` and ``pseudos``, as ``aiida_nvp.calculations.pw_nodes.gather`` collects them.
+        ``kpoints``, ``distances``, ``retrieved`` and ``pseudos``, as ``aiida_nvp.calculations.pw_nodes.gather``
+        collects them.
 
     Exit status 210 if nothing can be used, 211 if the calculations are of several levels of theory, both with a
     sentence.
@@ -190,16 +192,19 @@ class _Batch:
             trajectory = self.nodes["trajectories"][key]
             try:
                 steps, left_out = _steps(trajectory, self.runs[key], keep_stress=self.choices.stress_converged)
+                state = self._state(key)
             except InputError as error:
                 self.leave(key, str(error))
                 continue
-            taken = [self._take(step, key, left_out) for step in steps]
+            last = max([*(step.index for step in steps), *(entry.index for entry in left_out)], default=None)
+            taken = [self._take(step, key, left_out, state if step.index == last else LabelState()) for step in steps]
             self.rows.append(
                 {
                     "calculation": self.name(key),
                     "kind": self.runs[key].calculation,
                     "labels": sum(taken),
                     "left_out": [{"step": entry.index, "reason": entry.reason} for entry in left_out],
+                    "flags": [state.flag] if state.flag else [],
                 }
             )
         self._refuse_nothing()
@@ -218,8 +223,21 @@ class _Batch:
             first = f"; first: {reasons[0].rstrip('.')}" if reasons else ""
             raise InputError(f"no calculation gives a label{first}.")
 
-    def _take(self, step: IonicStep, key: str, left_out: list[LeftOut]) -> bool:
-        """Take one step unless its geometry is there already."""
+    def _state(self, key: str) -> LabelState:
+        """Return the state that the calculation ended in; an empty one where no file tells.
+
+        :raises InputError: if the file is cut off.
+        """
+        retrieved, run = self.nodes.get("retrieved", {}).get(key), self.runs[key]
+        # The last cycle of a variable-cell relaxation, which the file tells of, gives no label.
+        xml = None if retrieved is None or run.calculation == "vc-relax" else xml_of(retrieved)
+        return LabelState() if xml is None else imported_state(xml, run.atoms)
+
+    def _take(self, step: IonicStep, key: str, left_out: list[LeftOut], state: LabelState) -> bool:
+        """Take one step unless it is no label or its geometry is there already."""
+        if state.last_fault:
+            left_out.append(LeftOut(step.index, state.last_fault))
+            return False
         identity = frame_id(step.atoms)
         if identity in self.known:
             known = self.atoms[self.known[identity]]
@@ -228,8 +246,9 @@ class _Batch:
             left_out.append(LeftOut(step.index, f"the geometry has a label already{other}"))
             return False
         self.known[identity] = len(self.atoms)
+        known_state = {"state": state.info} if state.info else {}
         self.atoms.append(step.atoms)
-        self.info.append({"origin": _origin(self.runs[key], step), "label": dict(step.info)})
+        self.info.append({"origin": _origin(self.runs[key], step), "label": {**step.info, **known_state}})
         self.sources.append({"label": self.process(key)} if self.process(key) else {})
         return True
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from aiida import orm
 from aiida.engine import calcfunction
-from aiida_quantumespresso.calculations.pw import PwCalculation
 from ase import Atoms
 
+from aiida_nvp.calculations.pw_nodes import xml_of
 from aiida_nvp.calculations.structure import to_structure
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frame import frame_id
@@ -81,11 +81,10 @@ def state_of(
 
     :raises InputError: if it left no XML file or a damaged one.
     """
-    names = retrieved.base.repository.list_object_names()
-    found = next((name for name in PwCalculation.xml_filenames if name in names), None)
-    if found is None:
+    xml = xml_of(retrieved)
+    if xml is None:
         raise InputError("label: pw.x left no XML file, so nobody knows the state that it ended in.")
-    return label_state(retrieved.get_object_content(found, mode="rb"), settings, atoms, recipe)
+    return label_state(xml, settings, atoms, recipe)
 
 
 @calcfunction

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiida import orm
 from aiida.common.exceptions import NotExistent, NotExistentAttributeError
+from aiida_quantumespresso.calculations.pw import PwCalculation
 
 from aiida_nvp.labelling.pw_level import PwRun
 from aiida_nvp.labelling.upf import Pseudo, read_upf
@@ -59,6 +60,13 @@ def gather(jobs: Iterable[orm.CalcJobNode]) -> Gathered:
 def calculation_name(job: orm.ProcessNode) -> str:
     """Return how a calculation is called in a sentence."""
     return f"{job.process_label or 'PwCalculation'}<{job.pk}>"
+
+
+def xml_of(retrieved: orm.FolderData) -> bytes | None:
+    """Return the content of the XML file that pw.x left, of any release, or None if there is none."""
+    names = retrieved.base.repository.list_object_names()
+    found = next((name for name in PwCalculation.xml_filenames if name in names), None)
+    return None if found is None else retrieved.get_object_content(found, mode="rb")
 
 
 def read_run(namespaces: Mapping[str, Mapping[str, Any]], key: str, known: dict[str, Pseudo] | None = None) -> PwRun:
@@ -116,7 +124,11 @@ def _nodes(job: orm.CalcJobNode) -> dict[str, Any]:
         "kpoints": inputs["kpoints"],
         "pseudos": dict(inputs["pseudos"]),
     }
-    given = {"settings": inputs.get("settings"), "distances": _distance(inputs["kpoints"])}
+    given = {
+        "settings": inputs.get("settings"),
+        "distances": _distance(inputs["kpoints"]),
+        "retrieved": outputs.get("retrieved"),
+    }
     return nodes | {name: node for name, node in given.items() if node is not None}
 
 

@@ -42,17 +42,32 @@ def label_state(xml: bytes, settings: LabelSettings, atoms: Atoms, recipe: Start
     :raises InputError: if the file is cut off or not of pw.x.
     """
     state = read_state(xml)
+    read = _read(state, atoms)
     fault = hubbard_mismatch(state, settings.hubbard)
-    unconverged = "" if state.converged else "pw.x ended without self-consistency in its last geometry"
-    found = oxidation_states(state)
-    flag = valence_outlier(atoms.get_chemical_symbols(), found)
     if recipe is None and settings.start == "valence":
         recipe = StartRecipe.FERROMAGNETIC
-    info = _info(state, found)
+    info = dict(read.info)
     if recipe is not None:
         start = starting_state(atoms, recipe)
         info["start"] = {"recipe": recipe.value, "states": start.states.tolist()}
-    return LabelState(info, fault, fault or unconverged, flag)
+    return LabelState(info, fault, fault or read.last_fault, read.flag)
+
+
+def imported_state(xml: bytes, atoms: Atoms) -> LabelState:
+    """Return what pw.x's XML file says of a run that was not made here: how it was started nobody asked for.
+
+    :param xml: content of ``data-file-schema.xml``.
+    :param atoms: where the run started.
+    :raises InputError: if the file is cut off or not of pw.x.
+    """
+    return _read(read_state(xml), atoms)
+
+
+def _read(state: ElectronicState, atoms: Atoms) -> LabelState:
+    unconverged = "" if state.converged else "pw.x ended without self-consistency in its last geometry"
+    found = oxidation_states(state)
+    flag = valence_outlier(atoms.get_chemical_symbols(), found)
+    return LabelState(_info(state, found), last_fault=unconverged, flag=flag)
 
 
 def _info(state: ElectronicState, found: Mapping[int, int | None]) -> dict[str, Any]:

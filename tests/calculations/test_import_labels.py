@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,8 @@ from aiida_nvp.workflows.labellers import LabelRequest, PwLabeller
 
 pytestmark = pytest.mark.usefixtures("aiida_profile")
 
+XML = Path(__file__).parents[1] / "fixtures" / "pw"
+OUTPUTS = ("output", "retrieved")
 SYSTEM = {"ecutwfc": 45, "occupations": "smearing", "smearing": "gaussian", "degauss": 0.01}
 VANADIUM = {"nspin": 2, "starting_magnetization": {"V": 0.3}}
 
@@ -98,7 +101,7 @@ def job(path, *, system=None, control=None, kpoints=None, state="finished", stat
     node = orm.CalcJobNode()
     node.set_process_type(PW_PLUGIN)
     node.set_process_label("PwCalculation")
-    for name, data in (inputs | {name: data for name, data in given.items() if not name.startswith("output")}).items():
+    for name, data in (inputs | {name: data for name, data in given.items() if not name.startswith(OUTPUTS)}).items():
         if data is not None:
             node.base.links.add_incoming(data.store(), LinkType.INPUT_CALC, name)
     node.set_process_state(state)
@@ -106,7 +109,7 @@ def job(path, *, system=None, control=None, kpoints=None, state="finished", stat
         node.set_exit_status(status)
         node.set_exit_message("the scf cycle did not converge" if status else "")
     node.store()
-    for name, data in (outputs | {name: data for name, data in given.items() if name.startswith("output")}).items():
+    for name, data in (outputs | {name: data for name, data in given.items() if name.startswith(OUTPUTS)}).items():
         if data is not None:
             data.base.links.add_incoming(node, LinkType.CREATE, name)
             data.store()
@@ -378,3 +381,39 @@ def test_imported_levels_do_not_mix():
     second = take([job([geometry("NaPO3", 2)], system={"ecutwfc": 60})])[0]["dataset"]
     _, node = merge.run_get_node(a=first, b=second)
     assert node.exit_status == 211
+
+
+def folder(fixture=None):
+    """What a job retrieved: a file of the fixtures, or nothing."""
+    node = orm.FolderData()
+    if fixture is not None:
+        node.base.repository.put_object_from_bytes((XML / f"{fixture}-7.2.xml").read_bytes(), "data-file-schema.xml")
+    return node
+
+
+def test_the_state_of_an_imported_label_is_read_from_the_file_beside_it():
+    outputs, node = take([job([geometry("Na3VO4")], retrieved=folder("na3vo4-atomic"))])
+    assert node.is_finished_ok, node.exit_message
+    state = outputs["dataset"].frames.info[0]["label"]["state"]
+    assert state["oxidation_states"] == {"3": 5}
+    assert "start" not in state
+    assert outputs["summary"]["calculations"][0]["flags"] == []
+
+
+def test_without_a_file_the_label_is_taken_without_a_state():
+    outputs, _ = take([job([geometry("Na3VO4")], retrieved=folder()), job([geometry("NaPO3")])])
+    assert ["state" in info["label"] for info in outputs["dataset"].frames.info] == [False, False]
+
+
+def test_an_import_that_ended_without_self_consistency_gives_no_label():
+    unconverged = job([geometry("Na3VO4")], retrieved=folder("na3vo4-unconverged-atomic"))
+    outputs, _ = take([unconverged, job([geometry("NaPO3")])])
+    (row, other) = outputs["summary"]["calculations"]
+    assert (row["labels"], other["labels"]) == (0, 1)
+    assert "without self-consistency" in row["left_out"][0]["reason"]
+
+
+def test_a_file_that_is_cut_off_costs_its_calculation():
+    outputs, _ = take([job([geometry("Na3VO4")], retrieved=folder("truncated")), job([geometry("NaPO3")])])
+    assert len(outputs["dataset"]) == 1
+    assert len(outputs["summary"]["left_out"]) == 1
