@@ -160,13 +160,18 @@ def _row(series: Series, tried: Tried, reference: Measured | None, result: _Resu
 
 
 def _proposal(series: Mapping[Series, Sequence[Point]], verdicts: Mapping[Series, Verdict]) -> dict[str, Any]:
-    """Return the settings that are shown to be enough; the density's cutoff follows that of the waves."""
+    """Return the settings that are shown to be enough.
+
+    The density's cutoff follows that of the waves upwards alone: what augmentation charges need is an absolute cutoff,
+    and nothing below the one at which a dual was tested is shown to be enough.
+    """
     taken = {name: series[name][verdict.index] for name, verdict in verdicts.items() if verdict.index is not None}
     settings: dict[str, Any] = {}
     if Series.CUTOFF in taken:
         settings["cutoff_wfc_ry"] = taken[Series.CUTOFF].cutoff_wfc_ry
         if Series.DUAL in taken:
-            settings["cutoff_rho_ry"] = taken[Series.DUAL].dual * taken[Series.CUTOFF].cutoff_wfc_ry
+            tested = taken[Series.DUAL]
+            settings["cutoff_rho_ry"] = tested.dual * max(taken[Series.CUTOFF].cutoff_wfc_ry, tested.cutoff_wfc_ry)
     if Series.KPOINTS in taken:
         settings["kpoints"] = {"distance_per_angstrom": taken[Series.KPOINTS].k_distance}
     return {

@@ -226,12 +226,17 @@ class _Batch:
     def _state(self, key: str) -> LabelState:
         """Return the state that the calculation ended in; an empty one where no file tells.
 
-        :raises InputError: if the file is cut off.
+        A damaged file costs the last geometry, the one it tells of; of a single point that is all there is.
         """
         retrieved, run = self.nodes.get("retrieved", {}).get(key), self.runs[key]
         # The last cycle of a variable-cell relaxation, which the file tells of, gives no label.
         xml = None if retrieved is None or run.calculation == "vc-relax" else xml_of(retrieved)
-        return LabelState() if xml is None else imported_state(xml, run.atoms)
+        if xml is None:
+            return LabelState()
+        try:
+            return imported_state(xml, run.atoms)
+        except InputError as error:
+            return LabelState(last_fault=str(error))
 
     def _take(self, step: IonicStep, key: str, left_out: list[LeftOut], state: LabelState) -> bool:
         """Take one step unless it is no label or its geometry is there already."""

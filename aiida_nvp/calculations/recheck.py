@@ -9,27 +9,29 @@ from aiida_nvp.common.frameset import FrameSet, concatenate
 from aiida_nvp.common.vocabulary import LabelStatus
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.labelling.branches import other_starts
+from aiida_nvp.labelling.settings import LabelSettings, read_settings
 from aiida_nvp.uncertainty.suspects import suspect_ids
 
 
-def doubtful(frames: FrameSet, calibration: orm.Dict) -> list[int]:
+def doubtful(frames: FrameSet, calibration: orm.Dict, settings: LabelSettings) -> list[int]:
     """Return the indices of the frames whose labels are suspect and that can start in another way."""
     suspects = set(suspect_ids(calibration.get_dict()))
     return [
         index
         for index, identity in enumerate(frames.ids())
-        if identity in suspects and other_starts(frames.atoms(index))
+        if identity in suspects and other_starts(frames.atoms(index), settings)
     ]
 
 
 @calcfunction
-def take_suspects(chosen: DatasetData, calibration: orm.Dict) -> DatasetData:
+def take_suspects(chosen: DatasetData, calibration: orm.Dict, settings: orm.Dict) -> DatasetData:
     """Return the frames of a batch whose labels are suspect and that can start in another way.
 
     :param chosen: the frames that were sent to the labeller.
     :param calibration: of that batch; its ``audit`` names the suspects.
+    :param settings: of the labels.
     """
-    indices = doubtful(chosen.frames, calibration)
+    indices = doubtful(chosen.frames, calibration, read_settings(settings.get_dict()))
     return DatasetData(chosen.frames.subset(indices), [chosen.sources[index] for index in indices])
 
 

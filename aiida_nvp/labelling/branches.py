@@ -103,11 +103,14 @@ def usual_start(settings: LabelSettings) -> str:
     return StartRecipe.FERROMAGNETIC.value if settings.start == "valence" else settings.start
 
 
-def other_starts(atoms: Atoms) -> tuple[StartRecipe, ...]:
+def other_starts(atoms: Atoms, settings: LabelSettings) -> tuple[StartRecipe, ...]:
     """Return the recipes that start this geometry in another way; empty where there is nothing to permute or oppose.
 
-    A composition whose charges do not balance has no valences to start from, and so no other start.
+    A composition whose charges do not balance has no valences to start from, and so no other start. A cell that the
+    settings label without spins has none either: with spins it would be of another level of theory.
     """
+    if settings.start == "species" and not set(settings.starting_magnetization) & set(atoms.symbols):
+        return ()
     try:
         return tuple(recipe for recipe in _OTHERS if starting_state(atoms, recipe).differs)
     except InputError:

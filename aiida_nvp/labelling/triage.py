@@ -144,10 +144,16 @@ def count_savings(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def count_checks(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return what the branch check found: frames compared, those ambiguous, and the largest spreads in eV, angstrom."""
-    compared = [row["branch"] for row in rows if "kept" in row.get("branch", {})]
+    """Return what the branch check found: frames compared, those ambiguous, and the largest spreads in eV, angstrom.
+
+    ``unchecked`` are those of which no other start gave a label. A frame that stands in several rows counts once, as
+    its last row says.
+    """
+    checked = {str(row["frame"]): row["branch"] for row in rows if "branch" in row}
+    compared = [branch for branch in checked.values() if "kept" in branch]
     return {
         "frames": len(compared),
+        "unchecked": len(checked) - len(compared),
         "ambiguous": sum(bool(branch["ambiguous"]) for branch in compared),
         "energy_spread": max((float(branch["energy_spread"]) for branch in compared), default=0.0),
         "force_spread": max((float(branch["force_spread"]) for branch in compared), default=0.0),

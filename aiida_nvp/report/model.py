@@ -171,18 +171,18 @@ class Campaign:
 
     @property
     def batches(self) -> tuple[tuple[str, LabelBatch], ...]:
-        """All labelling batches with a name for each, oldest first."""
+        """The labelling batches that added frames, with a name for each, oldest first."""
         seed = [("seed", self.seed_labels)] if self.seed_labels is not None else []
-        later = [
-            (name, batch)
-            for cycle in self.cycles
-            for name, batch in (
-                (f"cycle {cycle.index}", cycle.labels),
-                (f"cycle {cycle.index}, second look", cycle.recheck),
-            )
-            if batch is not None
-        ]
+        later = [(f"cycle {cycle.index}", cycle.labels) for cycle in self.cycles if cycle.labels is not None]
         return (*seed, *later)
+
+    @property
+    def all_batches(self) -> tuple[tuple[str, LabelBatch], ...]:
+        """Those, then the second looks at suspect labels, which add none."""
+        looks = [
+            (f"cycle {cycle.index}, second look", cycle.recheck) for cycle in self.cycles if cycle.recheck is not None
+        ]
+        return (*self.batches, *looks)
 
     @property
     def labeller(self) -> str | None:

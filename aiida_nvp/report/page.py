@@ -122,7 +122,8 @@ def _selected_rows(cycle: Cycle) -> list[dict[str, Any]]:
     if cycle.selection is None or cycle.selection.chosen is None:
         return []
     by_id = {str(row.get("frame")): row for row in cycle.selection.rows if row.get("decision") != "rejected"}
-    fates = {str(row.get("frame")): row for row in cycle.labels.triage} if cycle.labels else {}
+    looks = [look for look in (cycle.labels, cycle.recheck) if look is not None]
+    fates = {str(row.get("frame")): row for look in looks for row in look.triage}
     chosen = cycle.selection.chosen
     return [
         {

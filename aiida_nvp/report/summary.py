@@ -77,21 +77,27 @@ def failed_rows(campaign: Campaign) -> list[dict[str, Any]]:
     """Return the triage rows of frames that did not converge at once, were flagged, or lost some of their steps."""
     return [
         {"batch": name, **row}
-        for name, batch in campaign.batches
+        for name, batch in campaign.all_batches
         for row in batch.triage
-        if row.get("status") != LabelStatus.CONVERGED or row.get("left_out") or row.get("flags")
+        if row.get("status") != LabelStatus.CONVERGED or row.get("left_out") or row.get("flags") or _unchecked(row)
     ]
+
+
+def _unchecked(row: Values) -> bool:
+    """Return whether a frame was to be made again from other starts and none of them gave a label."""
+    return "branch" in row and "kept" not in row["branch"]
 
 
 def branch_sentence(campaign: Campaign) -> str:
     """Return what the labels that were made again from another start say, or an empty string if none was."""
-    checks = count_checks([row for _, batch in campaign.batches for row in batch.triage])
-    if not checks["frames"]:
+    checks = count_checks([row for _, batch in campaign.all_batches for row in batch.triage])
+    if not checks["frames"] + checks["unchecked"]:
         return ""
+    failed = f"; of {checks['unchecked']:.0f} more no other start gave a label" if checks["unchecked"] else ""
     spread = f"{1000 * checks['energy_spread']:.1f} meV/atom and {checks['force_spread']:.2f} eV/Å"
     return (
         f"Branch check, labels made again from another start of the spins: {checks['frames']:.0f} frames compared, "
-        f"{checks['ambiguous']:.0f} ambiguous and not trained on; starts end at most {spread} apart."
+        f"{checks['ambiguous']:.0f} ambiguous and not trained on; starts end at most {spread} apart{failed}."
     )
 
 
@@ -174,7 +180,7 @@ def _labels(campaign: Campaign) -> KeyNumber | None:
     seeds = campaign.seed_labels.dataset if campaign.seed_labels else None
     first = f"{len(seeds.frames)} of them seeds; " if seeds is not None else ""
     failed = "no structure failed" if not rejected else f"{rejected} structure{'s' if rejected > 1 else ''} failed"
-    ambiguous = sum(int(batch.counts.get(LabelStatus.AMBIGUOUS, 0)) for _, batch in campaign.batches)
+    ambiguous = sum(int(batch.counts.get(LabelStatus.AMBIGUOUS, 0)) for _, batch in campaign.all_batches)
     doubt = f", {ambiguous} ambiguous" if ambiguous else ""
     return KeyNumber("Labels", str(_count_labels(campaign)), first + failed + doubt)
 

@@ -72,7 +72,7 @@ class Finding:
     :param quantity: ``forces`` (eV/angstrom) or ``energy`` (eV/atom): what decided, and the unit of the numbers.
     :param atom: that decided, from 0 within the frame, and its ``species``; None for an energy.
     :param residual: distance of the label from the members' mean; ``sigma``: spread of the members.
-    :param reach: residual from which on the label is far.
+    :param reach: residual from which on the label is far; None where nothing is there to tell by.
     """
 
     label: LabelAudit
@@ -81,7 +81,7 @@ class Finding:
     species: str | None
     residual: float
     sigma: float
-    reach: float
+    reach: float | None
 
     @property
     def sentence(self) -> str:
@@ -95,6 +95,8 @@ class Finding:
             return f"members agree on {where} within {spread}, the label is {away}"
         if self.label is LabelAudit.MISSING:
             return f"members disagree on {where} by {spread}, the label is {away}"
+        if self.reach is None:
+            return f"no other frame and no earlier calibration tells what is far for {where}"
         return f"even for {where} the label is only {away}; far begins at {self.reach:.{digits}f}"
 
 
@@ -152,7 +154,7 @@ def _force_findings(residuals: Residuals, previous: Mapping[str, Any], target: f
                 species=str(chemical_symbols[residuals.numbers[worst]]),
                 residual=float(error[worst]),
                 sigma=float(residuals.sigma[worst]),
-                reach=float(reach[worst]),
+                reach=float(reach[worst]) if np.isfinite(reach[worst]) else None,
             )
         )
     return findings

@@ -249,17 +249,20 @@ class ActiveLearningWorkChain(SecondTry):
         settings = read_settings(self.inputs.label.settings.get_dict())
         if not LABELLERS[LabellerName(self.inputs.label.labeller.value)].HAS_STATE:
             return False
-        return settings.mode is LabelMode.SINGLE_POINT and bool(doubtful(self.ctx.chosen.frames, self.ctx.calibration))
+        if settings.mode is not LabelMode.SINGLE_POINT:
+            return False
+        return bool(doubtful(self.ctx.chosen.frames, self.ctx.calibration, settings))
 
     def run_recheck(self) -> ToContext | ExitCode:
         """Label the suspect frames from all starts that they have; what is finished already costs nothing."""
-        inputs = {"chosen": self.ctx.chosen, "calibration": self.ctx.calibration}
+        settings = self.inputs.label.settings
+        inputs = {"chosen": self.ctx.chosen, "calibration": self.ctx.calibration, "settings": settings}
         failed = self._calculate("suspects", take_suspects, inputs, f"{self.ctx.round}_suspects")
         if failed is not None:
             return failed
         name = f"{self.ctx.round}_recheck"
         self.report(f"cycle {self.ctx.cycle}: {len(self.ctx.suspects)} suspect labels are made again from other starts")
-        node = self._submit_labels(self.ctx.suspects, self.inputs.label.settings, name, branch_share=orm.Float(1.0))
+        node = self._submit_labels(self.ctx.suspects, settings, name, branch_share=orm.Float(1.0))
         return ToContext(recheck=node)
 
     def inspect_recheck(self) -> ExitCode | None:

@@ -14,11 +14,11 @@ from aiida_pseudo.data.pseudo.upf import UpfData
 
 from aiida_nvp.calculations.base import granted_cores
 from aiida_nvp.calculations.label import (
+    JobOutputs,
     collect_labels,
     frame_key,
     frames_to_structures,
     other_start_structures,
-    state_of,
 )
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import LabellerName, LabelMode, LabelStatus, StartRecipe
@@ -196,7 +196,7 @@ class LabelWorkChain(SlidingWindow):
         for index in distinct(ids):
             jobs = self.ctx.outcomes.get(ids[index], {}).get("jobs", {})
             if jobs and (is_drawn(ids[index], self.inputs.branch_share.value) or self._is_flagged(jobs, index)):
-                recipes = other_starts(frames.atoms(index))
+                recipes = other_starts(frames.atoms(index), settings)
                 key = frame_key(ids[index])
                 starts |= {f"{key}_{recipe.value}": {"frame": ids[index], "start": recipe.value} for recipe in recipes}
         if not starts:
@@ -238,11 +238,16 @@ class LabelWorkChain(SlidingWindow):
         self.out_many(outputs)
 
     def forget_ambiguous(self) -> None:
-        """Keep the calculations of ambiguous frames out of the cache: another campaign has to look at them anew."""
+        """Keep the calculations of ambiguous frames out of the cache: another campaign has to look at them anew.
+
+        Those that were themselves taken from the cache have equals, which would hand the label out just as well.
+        """
         for row in self.outputs["triage"]["frames"]:
             if row["status"] == LabelStatus.AMBIGUOUS:
                 for uuid in self.ctx.outcomes[row["frame"]]["jobs"].values():
-                    orm.load_node(uuid).base.caching.is_valid_cache = False
+                    job = orm.load_node(uuid)
+                    for equal in (*job.base.caching.get_all_same_nodes(), job):
+                        equal.base.caching.is_valid_cache = False
 
     def conclude(self) -> ExitCode | None:
         """End well, or say how much failed."""
@@ -255,6 +260,8 @@ class LabelWorkChain(SlidingWindow):
             spread = f"{1000 * checked['energy_spread']:.1f} meV/atom, {checked['force_spread']:.2f} eV/angstrom"
             found = f"{checked['frames']} frames from several starts, {checked['ambiguous']} ambiguous"
             self.report(f"branch check: {found}, largest spread {spread}")
+        if checked["unchecked"]:
+            self.report(f"branch check: {checked['unchecked']} frames got no label from any other start")
         saved = table["saved"]
         if saved["frames"]:
             found = f"{saved['frames']} of them were found finished in this profile"
@@ -302,10 +309,9 @@ class LabelWorkChain(SlidingWindow):
 
     def _is_flagged(self, jobs: Mapping[str, str], index: int) -> bool:
         job = cast(orm.CalcJobNode, orm.load_node(next(iter(jobs.values()))))
+        outputs = JobOutputs(job.outputs.output_trajectory, job.outputs.output_parameters, job.outputs.retrieved)
         try:
-            state = state_of(
-                job.outputs.retrieved, self.labeller.request.settings, self.inputs.frames.frames.atoms(index)
-            )
+            state = outputs.state(self.labeller.request.settings, self.inputs.frames.frames.atoms(index))
         except InputError:
             # A damaged output costs its frame when labels are collected; here it is no reason for more work.
             return False

@@ -28,6 +28,12 @@ def test_numbers_keep_their_units_and_signs(convergence_node):
     assert result["cost"] == {"points": 5, "reused": 0, "code_s": pytest.approx(7.5)}
 
 
+def test_the_density_cutoff_never_falls_below_the_one_that_was_tested(convergence_node):
+    """30 Ry are enough for the waves; the dual of 4 was found at 40 Ry."""
+    settings = convergence_node(scale=0.3).outputs["result"]["proposal"]["settings"]
+    assert (settings["cutoff_wfc_ry"], settings["cutoff_rho_ry"]) == (30, 160)
+
+
 def test_a_failed_point_has_its_reason_and_no_numbers(convergence_node):
     result = convergence_node(failed=["cutoff_60_dual_8_mesh_1_1_1"]).outputs["result"]
     *others, last = result["series"]["cutoff"]["rows"]

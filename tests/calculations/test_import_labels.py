@@ -413,7 +413,9 @@ def test_an_import_that_ended_without_self_consistency_gives_no_label():
     assert "without self-consistency" in row["left_out"][0]["reason"]
 
 
-def test_a_file_that_is_cut_off_costs_its_calculation():
-    outputs, _ = take([job([geometry("Na3VO4")], retrieved=folder("truncated")), job([geometry("NaPO3")])])
-    assert len(outputs["dataset"]) == 1
-    assert len(outputs["summary"]["left_out"]) == 1
+def test_a_file_that_is_cut_off_costs_the_geometry_that_it_tells_of():
+    outputs, _ = take([job([geometry("Na3VO4")], retrieved=folder("truncated")), job(relaxation())])
+    assert [row["labels"] for row in outputs["summary"]["calculations"]] == [0, 3]
+    outputs, _ = take([job(relaxation(), retrieved=folder("truncated"))])
+    (row,) = outputs["summary"]["calculations"]
+    assert (row["labels"], [entry["step"] for entry in row["left_out"]]) == (2, [2])

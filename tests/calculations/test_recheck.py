@@ -9,6 +9,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from aiida_nvp.calculations.recheck import doubtful, settle_suspects, take_suspects
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.labelling.settings import LabelSettings
+from aiida_nvp.report.links import inputs
 
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
 
@@ -36,11 +38,11 @@ def calibration(ids, classes):
 def test_suspects_that_can_start_in_another_way_are_taken():
     chosen = dataset(by="select")
     found = calibration(chosen.frames.ids(), ["suspect label", "explained", "suspect label", "suspect label"])
-    assert doubtful(chosen.frames, found) == [0, 3]
-    taken = take_suspects(chosen, found)
+    assert doubtful(chosen.frames, found, LabelSettings()) == [0, 3]
+    taken = take_suspects(chosen, found, orm.Dict({}))
     assert taken.frames.ids() == [chosen.frames.ids()[0], chosen.frames.ids()[3]]
     assert taken.sources == [{"select": "V2O5"}, {"select": "V2O4"}]
-    assert len(take_suspects(chosen, orm.Dict({"scales": {}}))) == 0
+    assert len(take_suspects(chosen, orm.Dict({"scales": {}}), orm.Dict({}))) == 0
 
 
 def test_the_second_look_replaces_removes_or_leaves_a_label():
@@ -56,6 +58,8 @@ def test_the_second_look_replaces_removes_or_leaves_a_label():
     }
     assert settled.sources == [{"label": "NaPO3"}, {"label": "V2O4"}, {"second": "V2O5"}]
     assert settled.frames.level_of_theory == "theory"
+    # A frame is followed back through the first data set that holds it: the one with the label that was kept.
+    assert list(inputs(settled.creator, DatasetData)) == ["checked", "dataset"]
 
 
 def test_a_second_look_that_leaves_nothing_removes_the_ambiguous():

@@ -393,12 +393,11 @@ def second_look(monkeypatch):
     from aiida_nvp.workflows.labellers import RehearsalLabeller
 
     monkeypatch.setattr(RehearsalLabeller, "HAS_STATE", True)
-    for room in ("workflows", "calculations"):
-        monkeypatch.setattr(f"aiida_nvp.{room}.label.state_of", lambda *_: LabelState())
+    monkeypatch.setattr("aiida_nvp.calculations.label.state_of", lambda *_: LabelState())
     monkeypatch.setattr(
         "aiida_nvp.calculations.recheck.suspect_ids", lambda calibration: [calibration["audit"][0]["frame"]]
     )
-    monkeypatch.setattr("aiida_nvp.calculations.recheck.other_starts", lambda _: ("permuted",))
+    monkeypatch.setattr("aiida_nvp.calculations.recheck.other_starts", lambda *_: ("permuted",))
 
 
 @pytest.mark.slow
@@ -419,7 +418,7 @@ def test_a_suspect_label_is_looked_at_again(loop, trained, second_look):
     assert [history.sentence for history in histories if history.misses] == []
     assert histories[-1].label.calculation.uuid == settled.sources[-1]["label"]
     found = collect(node)
-    assert [name for name, _ in found.batches] == ["seed", "cycle 0", "cycle 0, second look"]
+    assert [name for name, _ in found.all_batches] == ["seed", "cycle 0", "cycle 0, second look"]
     assert found.cycles[0].dataset.node.uuid == settled.uuid
 
 

@@ -80,7 +80,12 @@ def test_the_share_is_met_over_many_frames():
     ],
 )
 def test_other_starts_exist_where_there_is_something_to_permute_or_oppose(symbols, recipes):
-    assert other_starts(packed(symbols)) == recipes
+    assert other_starts(packed(symbols), LabelSettings(start="valence")) == recipes
+
+
+def test_a_cell_that_is_labelled_without_spins_has_no_other_start():
+    assert other_starts(packed("V2O4"), LabelSettings(starting_magnetization={"P": 0.1})) == ()
+    assert other_starts(packed("V2O4"), LabelSettings()) == (StartRecipe.ANTIFERROMAGNETIC,)
 
 
 def test_the_usual_start_has_the_name_of_its_recipe():

@@ -86,6 +86,7 @@ def test_starts_that_end_apart_make_a_frame_ambiguous(spread, status):
     assert ("2 starts end" in row["reason"]) is (status == "ambiguous")
     assert count_checks([row, triage_row(Outcome("b"), [])]) == {
         "frames": 1,
+        "unchecked": 0,
         "ambiguous": 1 - labels,
         "energy_spread": spread,
         "force_spread": 0.05,
@@ -97,4 +98,4 @@ def test_a_rerun_that_failed_leaves_the_label_and_its_reason():
     row = triage_row(outcome, [Harvest(labels=1)])
     assert row["status"] == "converged"
     assert row["branch"]["reruns"][0]["reason"] == "not converged"
-    assert count_checks([row])["frames"] == 0
+    assert (count_checks([row])["frames"], count_checks([row])["unchecked"]) == (0, 1)

@@ -126,7 +126,11 @@ def test_two_frames_judge_each_other():
 
 def test_a_frame_alone_is_judged_by_the_calibration_before_or_not_at_all():
     alone = batch(frames=1, error={(0, 0): 50.0})
-    assert classes(audit_labels(alone, {}, TARGET)) == ["explained"]
+    (row,) = audit_labels(alone, {}, TARGET)
+    assert (row["class"], row["reach"]) == ("explained", None)
+    assert "no other frame" in row["sentence"]
+    # A node holds no infinity.
+    assert json.dumps(row, allow_nan=False)
     previous = {"scales": {"V": 1.0, "O": 1.0}, "quantiles": {"V": 2.0, "O": 2.0}}
     (row,) = audit_labels(alone, previous, TARGET)
     assert row["class"] == "suspect label"

@@ -118,7 +118,7 @@ def test_the_table_has_the_errors_that_the_stand_in_makes(converge):
     assert result["proposal"]["complete"]
     assert result["proposal"]["settings"] == {
         "cutoff_wfc_ry": cutoff,
-        "cutoff_rho_ry": 4 * cutoff,
+        "cutoff_rho_ry": 4 * max(cutoff, 45),
         "kpoints": {"distance_per_angstrom": 1.4},
     }
     assert result["warnings"] == []

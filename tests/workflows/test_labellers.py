@@ -129,7 +129,7 @@ class LabellerSuite(ABC):
 
         def _built(settings=None, options=None):
             labeller = make(settings, options)
-            return self.calculation(labeller.builder(to_structure(cell(self.KNOWN), labeller.request.settings)))
+            return self.calculation(labeller.builder(to_structure(cell(self.KNOWN), labeller.request.settings), None))
 
         return _built
 
@@ -158,14 +158,14 @@ class LabellerSuite(ABC):
 
     def test_the_child_can_be_submitted_as_it_is(self, make):
         labeller = make()
-        builder = labeller.builder(to_structure(cell(self.KNOWN), labeller.request.settings))
+        builder = labeller.builder(to_structure(cell(self.KNOWN), labeller.request.settings), None)
         process = instantiate_process(get_manager().get_runner(), builder)
         assert process.spec().inputs.validate(process.inputs) is None
 
     def test_the_job_has_the_code_and_the_structure(self, make):
         labeller = make()
         structure = to_structure(cell(self.KNOWN), labeller.request.settings)
-        job = self.calculation(labeller.builder(structure))
+        job = self.calculation(labeller.builder(structure, None))
         assert job.code.uuid == labeller.request.code.uuid
         assert job.structure.uuid == structure.uuid
 
@@ -182,7 +182,7 @@ class LabellerSuite(ABC):
     def test_equal_inputs_of_two_children_are_one_node(self, make):
         labeller = make()
         structures = [to_structure(cell(self.KNOWN, seed), labeller.request.settings) for seed in (1, 2)]
-        first, second = (leaves(self.calculation(labeller.builder(structure))) for structure in structures)
+        first, second = (leaves(self.calculation(labeller.builder(structure, None))) for structure in structures)
         assert {name for name in first if first[name] is not second[name]} == {"structure"}
         assert "parameters" in first
 
