@@ -222,7 +222,9 @@ class LabelWorkChain(SlidingWindow):
                 trajectories[key], parameters[key] = job.outputs.output_trajectory, job.outputs.output_parameters
                 if self.labeller.HAS_STATE:
                     retrieved[key] = job.outputs.retrieved
-        outcomes = [self.ctx.outcomes[identity] for identity in self.ctx.frames.values()]
+        # A context that was read back from a checkpoint has its keys sorted; the frames keep their order.
+        ids = self.inputs.frames.frames.ids()
+        outcomes = [self.ctx.outcomes[ids[index]] for index in distinct(ids)]
         rows = [{**outcome["row"], "reruns": list(outcome["reruns"].values())} for outcome in outcomes]
         outputs = collect_labels(
             frames=self.inputs.frames,

@@ -15,6 +15,7 @@ from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.labelling.label_state import LabelState
 from aiida_nvp.labelling.rehearsal import RehearsalPotential
+from aiida_nvp.workflows.label import LabelWorkChain
 from aiida_nvp.workflows.labellers import RehearsalLabeller
 
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
@@ -104,6 +105,22 @@ def assert_lineage(data, node):
         assert job.uuid == sources["label"]
         assert job.caller.uuid == node.uuid
         assert job.base.links.get_incoming(link_label_filter=f"frame_{identity[:16]}").one().node.uuid == node.uuid
+
+
+def test_labels_keep_the_order_of_the_frames_after_a_restart(label, monkeypatch):
+    """A checkpoint sorts the keys of the context; the data set, and with it every training, must not depend on that."""
+    collect = LabelWorkChain.collect
+
+    def read_back(self):
+        order = sorted(self.ctx.frames, reverse=sorted(self.ctx.frames) == list(self.ctx.frames))
+        self.ctx.frames = {key: self.ctx.frames[key] for key in order}
+        return collect(self)
+
+    monkeypatch.setattr(LabelWorkChain, "collect", read_back)
+    frames = dataset(cell(1), cell(2), cell(3))
+    outputs, _ = label(frames)
+    assert outputs["dataset"].frames.ids() == frames.frames.ids()
+    assert [row["frame"] for row in outputs["triage"]["frames"]] == frames.frames.ids()
 
 
 def test_every_step_of_a_relaxation_is_a_label(label):
