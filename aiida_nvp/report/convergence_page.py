@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from aiida import orm
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from aiida_nvp import __version__
 from aiida_nvp.report.convergence import HEADER, TITLES, cells, fixed, read_result
+from aiida_nvp.report.document import page_environment, write_whole
 from aiida_nvp.report.figures_convergence import convergence_figure
 from aiida_nvp.report.style import written
 
@@ -24,31 +23,24 @@ def write_convergence(node: orm.ProcessNode, path: Path) -> Path:
     """
     result = read_result(node)
     text = convergence_figure(result) if path.suffix == ".svg" else _page(node, result)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-    return path.resolve()
+    return write_whole(path, text)
 
 
 def _page(node: orm.ProcessNode, result: Mapping[str, Any]) -> str:
-    environment = Environment(
-        loader=PackageLoader("aiida_nvp.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("convergence.html.j2").render(
-        node=node,
-        result=result,
-        formula=written(result["formula"]),
-        header=HEADER,
-        titles=TITLES,
-        series={name: cells(series) for name, series in result["series"].items()},
-        fixed={name: fixed(result, name) for name in result["series"]},
-        settings=yaml.safe_dump({"settings": result["proposal"]["settings"]}, sort_keys=False),
-        figure=convergence_figure(result),
-        version=__version__,
+    page = (
+        page_environment()
+        .get_template("convergence.html.j2")
+        .render(
+            node=node,
+            result=result,
+            formula=written(result["formula"]),
+            header=HEADER,
+            titles=TITLES,
+            series={name: cells(series) for name, series in result["series"].items()},
+            fixed={name: fixed(result, name) for name in result["series"]},
+            settings=yaml.safe_dump({"settings": result["proposal"]["settings"]}, sort_keys=False),
+            figure=convergence_figure(result),
+            version=__version__,
+        )
     )
     return str(page)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,11 +10,11 @@ from typing import Any
 
 from aiida import __version__ as aiida_version
 from aiida.orm import CalcJobNode, Dict, ProcessNode
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from aiida_nvp import __version__
 from aiida_nvp.report import summary
 from aiida_nvp.report.cost import cost_by_stage
+from aiida_nvp.report.document import page_environment, write_whole
 from aiida_nvp.report.errors import after_training, before_labelling
 from aiida_nvp.report.figures import loop_figure, parity_figure, score_figure
 from aiida_nvp.report.figures_run import (
@@ -39,12 +38,7 @@ def write_report(node: ProcessNode, path: str | Path) -> Path:
 
     :raises InputError: if the process is no campaign.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.part")
-    temporary.write_text(render(node), encoding="utf-8")
-    os.replace(temporary, target)
-    return target
+    return write_whole(Path(path), render(node))
 
 
 def render(node: ProcessNode) -> str:
@@ -55,13 +49,7 @@ def render(node: ProcessNode) -> str:
     campaign = collect(node)
     dataset = final_dataset(node)
     histories = trace_all(dataset) if dataset is not None else []
-    environment = Environment(
-        loader=PackageLoader("aiida_nvp.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters |= {
         "num": _number,
         "percent": _percent,

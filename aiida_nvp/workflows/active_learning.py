@@ -6,7 +6,7 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, PortNamespace, ProcessBuilder, ProcessSpec, ToContext, if_, while_
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
 from aiida.engine.processes.functions import ProcessFunctionType
 
 from aiida_nvp.calculations.assess import assess
@@ -19,17 +19,15 @@ from aiida_nvp.calculations.merge import merge
 from aiida_nvp.calculations.recheck import doubtful, settle_suspects, take_suspects
 from aiida_nvp.calculations.select import select
 from aiida_nvp.common.seeds import derive_seed
-from aiida_nvp.common.vocabulary import LabellerName, LabelMode, Verdict
+from aiida_nvp.common.vocabulary import LabellerName, Verdict
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.labelling.settings import read_settings
 from aiida_nvp.workflows.label import LabelWorkChain
 from aiida_nvp.workflows.labellers import LABELLERS
-from aiida_nvp.workflows.loop_inputs import refuse
+from aiida_nvp.workflows.loop_inputs import refuse, validate_ports
 from aiida_nvp.workflows.second_try import SecondTry
 from aiida_nvp.workflows.train import TrainWorkChain
-
-_SMALLEST_COMMITTEE = 2
 
 FINAL = "final"
 """Name of the round of training that follows the last cycle."""
@@ -59,7 +57,7 @@ class ActiveLearningWorkChain(SecondTry):
         spec.input("worker", valid_type=orm.AbstractCode, help="Code of the worker programs.")
         spec.input("worker_options", valid_type=orm.Dict, required=False, help="Job options of workers.", **as_node)
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("frames",))
-        spec.inputs.validator = _validate_inputs
+        spec.inputs.validator = validate_ports
         spec.output("dataset", valid_type=DatasetData, help="All labelled frames.")
         spec.output("verdict", valid_type=orm.Dict, help="Why the loop ended.")
         spec.output_namespace("committee", dynamic=True, valid_type=PotentialData, help="The last members.")
@@ -247,11 +245,10 @@ class ActiveLearningWorkChain(SecondTry):
     def has_suspects(self) -> bool:
         """Look again where the members agree and the label is far, if the labeller has another state to end in."""
         settings = read_settings(self.inputs.label.settings.get_dict())
-        if not LABELLERS[LabellerName(self.inputs.label.labeller.value)].HAS_STATE:
-            return False
-        if settings.mode is not LabelMode.SINGLE_POINT:
-            return False
-        return bool(doubtful(self.ctx.chosen.frames, self.ctx.calibration, settings))
+        labeller = LABELLERS[LabellerName(self.inputs.label.labeller.value)]
+        return labeller.checks_branches(settings) and bool(
+            doubtful(self.ctx.chosen.frames, self.ctx.calibration, settings)
+        )
 
     def run_recheck(self) -> ToContext | ExitCode:
         """Label the suspect frames from all starts that they have; what is finished already costs nothing."""
@@ -387,18 +384,6 @@ class ActiveLearningWorkChain(SecondTry):
             self.out("dataset", self.ctx.dataset)
         name = child.process_label or child.node_type
         return error.format(message=f"{name}<{child.pk}> [{child.exit_status}] {child.exit_message or ''}")
-
-
-def _validate_inputs(inputs: dict[str, Any], port: PortNamespace) -> str | None:
-    # A work chain that exposes these inputs without `frames` makes the frames itself.
-    if "frames" in port and "frames" not in inputs and "dataset" not in inputs:
-        return "give `frames` (cells to label) or `dataset` (labelled frames), or both."
-    if "dataset" in inputs and not inputs["dataset"].base.attributes.get("labelled"):
-        return "`dataset` must hold labelled frames; cells without labels belong to `frames`."
-    members = inputs.get("definition", {}).get("committee", {}).get("members", 0) if "definition" in inputs else 0
-    if "definition" in inputs and members < _SMALLEST_COMMITTEE:
-        return f"a committee needs at least {_SMALLEST_COMMITTEE} members to disagree; the definition says {members}."
-    return None
 
 
 __all__ = ("FINAL", "ActiveLearningWorkChain")

@@ -21,7 +21,7 @@ from aiida_nvp.calculations.label import (
     other_start_structures,
 )
 from aiida_nvp.common.errors import InputError
-from aiida_nvp.common.vocabulary import LabellerName, LabelMode, LabelStatus, StartRecipe
+from aiida_nvp.common.vocabulary import LabellerName, LabelStatus, StartRecipe
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.labelling.branches import is_drawn, other_starts
 from aiida_nvp.labelling.settings import read_settings
@@ -188,7 +188,7 @@ class LabelWorkChain(SlidingWindow):
     def make_other_starts(self) -> None:
         """Queue the branch check: a share of the labels and every flagged one, from all starts that differ."""
         settings = self.labeller.request.settings
-        if not self.labeller.HAS_STATE or settings.mode is not LabelMode.SINGLE_POINT or self._too_many_failed():
+        if not self.labeller.checks_branches(settings) or self._too_many_failed():
             return
         frames = self.inputs.frames.frames
         ids = frames.ids()

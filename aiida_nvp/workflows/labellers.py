@@ -55,6 +55,11 @@ class Labeller(ABC):
     HAS_STATE = False
     """Whether the retrieved files tell the electronic state behind a label."""
 
+    @classmethod
+    def checks_branches(cls, settings: LabelSettings) -> bool:
+        """Return whether a label with these settings can be made again from another start: single points alone."""
+        return cls.HAS_STATE and settings.mode is LabelMode.SINGLE_POINT
+
     def __init__(self, request: LabelRequest) -> None:
         """Remember the request; nodes that all children share are made once."""
         self.request = request

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aiida.engine import PortNamespace
+
 from aiida_nvp.calculations.assess import stop_rules
 from aiida_nvp.calculations.select import batch_settings
 from aiida_nvp.common.errors import InputError
@@ -12,6 +14,21 @@ from aiida_nvp.common.potential import PotentialDefinition
 from aiida_nvp.labelling.settings import read_settings as read_label_settings
 from aiida_nvp.uncertainty.calibration import thresholds
 from aiida_nvp.worker.settings import ExploreSettings, read_settings
+
+_SMALLEST_COMMITTEE = 2
+
+
+def validate_ports(inputs: dict[str, Any], port: PortNamespace) -> str | None:
+    """Return one sentence on ports that do not fit together, or None: the validator of the loop's input namespace."""
+    # A work chain that exposes these inputs without `frames` makes the frames itself.
+    if "frames" in port and "frames" not in inputs and "dataset" not in inputs:
+        return "give `frames` (cells to label) or `dataset` (labelled frames), or both."
+    if "dataset" in inputs and not inputs["dataset"].base.attributes.get("labelled"):
+        return "`dataset` must hold labelled frames; cells without labels belong to `frames`."
+    members = inputs.get("definition", {}).get("committee", {}).get("members", 0) if "definition" in inputs else 0
+    if "definition" in inputs and members < _SMALLEST_COMMITTEE:
+        return f"a committee needs at least {_SMALLEST_COMMITTEE} members to disagree; the definition says {members}."
+    return None
 
 
 def refuse(inputs: Mapping[str, Any]) -> str:
