@@ -12,7 +12,7 @@ from aiida.engine import CalcJobProcessSpec
 
 from aiida_nvp.calculations.base import ARRAYS_FILE, WorkerCalculation, seed_port
 from aiida_nvp.common.errors import InputError
-from aiida_nvp.common.potential import PotentialDefinition
+from aiida_nvp.common.potential import STATISTICS_FILE, PotentialDefinition
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
 
@@ -25,7 +25,7 @@ class AllegroTrainCalculation(WorkerCalculation):
     """Train one member of a committee on labelled frames and package it."""
 
     STAGE = "train"
-    RETRIEVE = (PACKAGE_FILE, ARRAYS_FILE)
+    RETRIEVE = (PACKAGE_FILE, STATISTICS_FILE, ARRAYS_FILE)
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:

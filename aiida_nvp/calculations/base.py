@@ -11,6 +11,7 @@ from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 
+from aiida_nvp.common.potential import STATISTICS_FILE
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.worker.job import (
@@ -97,8 +98,12 @@ class WorkerCalculation(CalcJob):
         files = []
         if "frames" in self.inputs:
             files.append((self.inputs.frames.uuid, DatasetData.FRAMES_FILE, FRAMES_FILE))
-        for index, member in enumerate(committee_members(self.inputs.get("committee", {}))):
+        members = committee_members(self.inputs.get("committee", {}))
+        for index, member in enumerate(members):
             files.append((member.uuid, member.filename, member_file(index)))
+        # The last layer is asked of the member that drives.
+        if members and members[0].has_statistics:
+            files.append((members[0].uuid, STATISTICS_FILE, STATISTICS_FILE))
         return files
 
 

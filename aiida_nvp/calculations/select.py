@@ -18,7 +18,8 @@ from aiida_nvp.common.vocabulary import SelectionReason, Stream
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.selection.batch import BatchSettings, Decision, Known, Pool, choose
 from aiida_nvp.selection.filters import too_close
-from aiida_nvp.uncertainty.calibration import calibrated
+from aiida_nvp.uncertainty.error_model import ErrorModel
+from aiida_nvp.uncertainty.residuals import AtomScores
 from aiida_nvp.uncertainty.score import frame_scores
 
 ERROR_INPUT = 210
@@ -53,7 +54,8 @@ def select(
 ) -> dict[str, Any] | ExitCode:
     """Return ``chosen`` (DatasetData, in the order of rank) and ``table`` (Dict: a row for each candidate).
 
-    :param predictions: ``forces_std`` (N,) and ``features`` (F, d) of the candidates.
+    :param predictions: ``forces_std`` (N,), ``forces_mean`` (N, 3), ``features`` (F, d) and, where it is known,
+        the feature ``distance`` (N,) of the candidates.
     :param parameters: of :class:`~aiida_nvp.selection.batch.BatchSettings`, and ``min_distance_scale``.
     :param evidence: what there is of ``calibration`` (Dict with ``scales`` and ``thresholds``; without it the raw
         spread meets the thresholds of ``parameters``) and ``review`` (ArrayData of predictions on ``known`` by the same
@@ -113,8 +115,12 @@ def _judge(
     sigma = np.asarray(predictions.get_array("forces_std"), dtype=float)
     if sigma.shape != frames.numbers.shape:
         raise InputError(f"selection: forces_std has shape {sigma.shape} for {len(frames.numbers)} atoms.")
-    sigma = calibrated(frames.numbers, sigma, found.get("scales", {}))
-    return _Judged(frames, frames.ids(), frame_scores(frames, sigma).score, settings)
+    force = np.linalg.norm(np.asarray(predictions.get_array("forces_mean"), dtype=float), axis=1)
+    # Explorations of before the feature distance was kept lack it.
+    known = "distance" in predictions.get_arraynames()
+    distance = np.asarray(predictions.get_array("distance"), dtype=float) if known else None
+    expected = ErrorModel.of(found).expected(AtomScores(frames.numbers, sigma, force, distance))
+    return _Judged(frames, frames.ids(), frame_scores(frames, expected).score, settings)
 
 
 def _pool(judged: _Judged, predictions: orm.ArrayData, min_distance_scale: float) -> Pool:

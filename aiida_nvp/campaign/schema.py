@@ -136,11 +136,14 @@ class UncertaintySpec(_Strict):
     """The user's accuracy goal; thresholds follow from it once the committee is calibrated.
 
     :param target_force_error: eV/angstrom, root mean square per component.
+    :param risk: share of the atoms below the lower threshold that may err by more than the target; without it the lower
+        threshold is an expected error as large as the target.
     :param lower_raw: with ``upper_raw`` and ``break_raw``, eV/angstrom of raw committee deviation: used before the
         first calibration only.
     """
 
     target_force_error: ForceError = 0.12
+    risk: Annotated[float, Field(gt=0, lt=1)] | None = None
     lower_raw: ForceError = 0.15
     upper_raw: ForceError = 0.7
     break_raw: ForceError = 1.5

@@ -16,6 +16,9 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
+STATISTICS_FILE = "statistics.npz"
+"""Name of the feature statistics of a potential, beside its package and in the folder of a job."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

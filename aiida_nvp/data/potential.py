@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from aiida.orm import SinglefileData
+from aiida.common.exceptions import ValidationError
+from aiida.orm import Data, SinglefileData
 
 from aiida_nvp.common.errors import InputError
+from aiida_nvp.common.potential import STATISTICS_FILE
 
 
 class PotentialData(SinglefileData):
@@ -56,6 +58,28 @@ class PotentialData(SinglefileData):
         }
         for key, value in values.items():
             self.base.attributes.set(key, value)
+
+    def attach_statistics(self, path: str | Path) -> None:
+        """Keep the feature statistics of the training set with the potential, which is not stored yet.
+
+        By them its last layer tells what it knows; a foreign potential comes without.
+
+        :param path: absolute path of a saved :class:`~aiida_nvp.uncertainty.last_layer.FeatureStatistics`.
+        """
+        self.base.repository.put_object_from_file(str(path), STATISTICS_FILE)
+
+    def _validate(self) -> bool:
+        # The base class allows its one file only.
+        Data._validate(self)
+        stray = set(self.base.repository.list_object_names()) - {self.filename, STATISTICS_FILE}
+        if stray or self.filename not in self.base.repository.list_object_names():
+            raise ValidationError(f"a potential holds {self.filename} and at most {STATISTICS_FILE} beside it.")
+        return True
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether the feature statistics of the training set are stored with the potential."""
+        return STATISTICS_FILE in self.base.repository.list_object_names()
 
     @property
     def types(self) -> list[str]:

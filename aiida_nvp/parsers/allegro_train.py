@@ -11,6 +11,7 @@ from aiida.engine import ExitCode
 
 from aiida_nvp.calculations.allegro_train import PACKAGE_FILE
 from aiida_nvp.calculations.base import ARRAYS_FILE
+from aiida_nvp.common.potential import STATISTICS_FILE
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.parsers.base import WorkerParser
 
@@ -24,6 +25,7 @@ class AllegroTrainParser(WorkerParser):
         """Attach outputs; a missing or damaged file is invalid output."""
         described = {name: output[name] for name in _OF_THE_POTENTIAL}
         potential = PotentialData(folder / PACKAGE_FILE, versions=output["versions"], **described)
+        potential.attach_statistics(folder / STATISTICS_FILE)
         metrics = orm.ArrayData()
         with np.load(folder / ARRAYS_FILE, allow_pickle=False) as stored:
             for name in stored.files:

@@ -67,14 +67,28 @@ class Graph:
     vectors: FloatArray
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What one model says about a graph of N atoms and E edges.
+
+    :param energies: (N,) eV; ``derivative``: (E, 3) of their sum by the edge vectors, eV/angstrom.
+    :param features: (N, d) last hidden values of the read-out, summed over the edges of each atom; None where a model
+        has none.
+    """
+
+    energies: FloatArray
+    derivative: FloatArray
+    features: FloatArray | None = None
+
+
 class Member(Protocol):
     """One model."""
 
-    def evaluate(self, graph: Graph) -> tuple[FloatArray, FloatArray]:
-        """Return (N,) atomic energies in eV and (E, 3) their sum's derivative by the edge vectors, eV/angstrom."""
+    def evaluate(self, graph: Graph) -> Answer:
+        """Return energies, derivatives and features."""
 
-    def features(self, graph: Graph) -> FloatArray:
-        """Return (N, d) what the model makes of each atom's surroundings."""
+    def jacobian(self, graph: Graph) -> FloatArray:
+        """Return (N, 3, d) minus the derivative of the summed features of all atoms by the position of each."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +97,12 @@ class Prediction:
 
     :param energy: (M, F) eV.
     :param forces: (M, N, 3) eV/angstrom.
+    :param features: (N, d) of each atom in the first member; None where that model has none.
     """
 
     energy: FloatArray
     forces: FloatArray
+    features: FloatArray | None = None
 
 
 class AllegroMember:
@@ -115,53 +131,71 @@ class AllegroMember:
         self.cutoff = float(self.model.metadata["r_max"])
         self._type_of = np.full(len(chemical_symbols), -1, dtype=np.int64)
         self._type_of[[atomic_numbers[symbol] for symbol in self.types]] = np.arange(len(self.types))
+        self._hidden: torch.Tensor | None = None
+        self._energies: Any = None
+        for name, module in self.model.named_modules():
+            if name.rsplit(".", 1)[-1] == READOUT:
+                self._energies = self.model.get_submodule(name.rsplit(".", 1)[0])
+                module.mlp_module.mlp[-1].register_forward_pre_hook(self._catch)
 
-    def evaluate(self, graph: Graph) -> tuple[FloatArray, FloatArray]:
-        """Return (N,) atomic energies in eV and (E, 3) edge derivatives in eV/angstrom.
+    def _catch(self, _module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        self._hidden = arguments[0]
+
+    def evaluate(self, graph: Graph) -> Answer:
+        """Return energies, derivatives and, of an Allegro model, features.
+
+        The features are the last hidden values of the read-out, which has no bias and ends in a linear map: the atomic
+        energy (before scale, shift and pair potential) is linear in them. The constant factor of the model's own sum is
+        left out.
 
         :raises InputError: if an atom is of a species that the model does not know.
         """
+        result = self.model(self._data(graph))
+        energies, edges = result["atomic_energy"], result["edge_forces"]
+        return Answer(
+            energies.detach().double().numpy().reshape(-1),
+            edges.detach().double().numpy(),
+            None if self._energies is None else self._sum_hidden(graph).detach().double().numpy(),
+        )
+
+    def jacobian(self, graph: Graph) -> FloatArray:
+        """Return (N, 3, d) minus the derivative of the summed features of all atoms by the position of each.
+
+        One backward pass a feature: for data sets, not for every step of a run.
+
+        :raises InputError: if the model has no Allegro read-out, or does not know a species.
+        """
+        if self._energies is None:
+            raise InputError(f"the potential has no `{READOUT}`: its features need an Allegro model.")
+        data = self._data(graph)
+        vectors = data["edge_vectors"].requires_grad_()
+        self._energies(data)
+        total = self._sum_hidden(graph).sum(dim=0)
+        columns = []
+        for index, one in enumerate(total):
+            (slope,) = torch.autograd.grad(one, vectors, retain_graph=index + 1 < len(total))
+            columns.append(pull_on_atoms(graph, slope.detach().double().numpy()))
+        return np.stack(columns, axis=-1)
+
+    def _data(self, graph: Graph) -> dict[str, torch.Tensor]:
         types = self._type_of[graph.numbers]
         if (types < 0).any():
             strangers = ", ".join(sorted({str(chemical_symbols[number]) for number in graph.numbers[types < 0]}))
             raise InputError(f"the potential knows {', '.join(self.types)}; these frames also hold {strangers}.")
-        result = self.model(
-            {
-                # With edge vectors given, positions only tell the number of atoms.
-                "pos": torch.zeros((len(types), 3), dtype=torch.float64),
-                "atom_types": torch.from_numpy(types),
-                "edge_index": torch.from_numpy(np.stack([graph.first, graph.second])),
-                "edge_vectors": torch.from_numpy(graph.vectors),
-            }
-        )
-        energies, edges = result["atomic_energy"], result["edge_forces"]
-        return energies.detach().double().numpy().reshape(-1), edges.detach().double().numpy()
+        return {
+            # With edge vectors given, positions only tell the number of atoms.
+            "pos": torch.zeros((len(types), 3), dtype=torch.float64),
+            "atom_types": torch.from_numpy(types),
+            "edge_index": torch.from_numpy(np.stack([graph.first, graph.second])),
+            "edge_vectors": torch.from_numpy(graph.vectors),
+        }
 
-    def features(self, graph: Graph) -> FloatArray:
-        """Return (N, d) the last hidden values of the read-out, summed over the edges of each atom.
-
-        The read-out has no bias and ends in a linear map, so the atomic energy (before scale, shift and pair potential)
-        is linear in them. The constant factor of the model's own sum is left out.
-
-        :raises InputError: if the model has no Allegro read-out.
-        """
-        readouts = [module for name, module in self.model.named_modules() if name.rsplit(".", 1)[-1] == READOUT]
-        if not readouts:
-            raise InputError(f"the potential has no `{READOUT}`: its features need an Allegro model.")
-        caught: list[FloatArray] = []
-
-        def catch(_module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
-            caught.append(arguments[0].detach().double().numpy())
-
-        handle = readouts[0].mlp_module.mlp[-1].register_forward_pre_hook(catch)
-        try:
-            self.evaluate(graph)
-        finally:
-            handle.remove()
-        (edges,) = caught
-        total = np.zeros((len(graph.numbers), edges.shape[1]))
-        np.add.at(total, graph.first, edges)
-        return total
+    def _sum_hidden(self, graph: Graph) -> torch.Tensor:
+        hidden, self._hidden = self._hidden, None
+        if hidden is None:
+            raise InputError(f"the potential's `{READOUT}` was not used: its features need an Allegro model.")
+        total = torch.zeros((len(graph.numbers), hidden.shape[1]), dtype=hidden.dtype)
+        return total.index_add(0, torch.from_numpy(graph.first), hidden)
 
 
 class Committee:
@@ -197,36 +231,59 @@ class Committee:
         """Return the number of members."""
         return len(self.members)
 
-    def predict(self, systems: Systems) -> Prediction:
-        """Evaluate every member."""
-        return self._predict(systems, self.members)
+    def predict(self, systems: Systems, driven: Prediction | None = None) -> Prediction:
+        """Evaluate every member.
+
+        :param driven: what :meth:`drive` said of the same systems; the first member is not asked again then.
+        """
+        if driven is None:
+            return self._predict(systems, self.members)
+        if len(self) == 1:
+            return driven
+        others = self._predict(systems, self.members[1:])
+        return Prediction(
+            np.concatenate([driven.energy[:1], others.energy]),
+            np.concatenate([driven.forces[:1], others.forces]),
+            driven.features,
+        )
 
     def drive(self, systems: Systems) -> Prediction:
         """Evaluate the first member alone (M = 1)."""
         return self._predict(systems, self.members[:1])
 
-    def features(self, systems: Systems) -> FloatArray:
-        """Return (N, d) features of each atom in the first member; NaN in systems whose positions are not numbers."""
-        blocks = [(atoms, self.members[0].features(graph)) for _, atoms, graph in graphs(systems, self.cutoff)]
-        features = np.full((len(systems.numbers), blocks[0][1].shape[1] if blocks else 0), np.nan)
+    def jacobian(self, systems: Systems) -> FloatArray:
+        """Return (N, 3, d) :meth:`Member.jacobian` of the first member; NaN where positions are not numbers.
+
+        :raises InputError: if that model has no features.
+        """
+        blocks = [(atoms, self.members[0].jacobian(graph)) for _, atoms, graph in graphs(systems, self.cutoff)]
+        result = np.full((len(systems.numbers), 3, blocks[0][1].shape[2] if blocks else 0), np.nan)
         for atoms, block in blocks:
-            features[atoms] = block
-        features[np.repeat(~finite_systems(systems), np.diff(systems.offsets))] = np.nan
-        return features
+            result[atoms] = block
+        result[np.repeat(~finite_systems(systems), np.diff(systems.offsets))] = np.nan
+        return result
 
     def _predict(self, systems: Systems, members: Sequence[Member]) -> Prediction:
         energy = np.full((len(members), len(systems.cells)), np.nan)
         forces = np.full((len(members), len(systems.numbers), 3), np.nan)
+        features: FloatArray | None = None
         for frames, atoms, graph in graphs(systems, self.cutoff):
             starts = systems.offsets[frames] - systems.offsets[frames][0]
             for index, member in enumerate(members):
-                atomic, edge = member.evaluate(graph)
-                energy[index, frames] = np.add.reduceat(atomic, starts)
-                forces[index, atoms] = _forces(graph, edge)
+                answer = member.evaluate(graph)
+                energy[index, frames] = np.add.reduceat(answer.energies, starts)
+                forces[index, atoms] = pull_on_atoms(graph, answer.derivative)
+                if index == 0 and answer.features is not None:
+                    if features is None:
+                        features = np.full((len(systems.numbers), answer.features.shape[1]), np.nan)
+                    features[atoms] = answer.features
         broken = ~finite_systems(systems)
+        mine = np.repeat(broken, np.diff(systems.offsets))
         energy[:, broken] = np.nan
-        forces[:, np.repeat(broken, np.diff(systems.offsets))] = np.nan
-        return Prediction(energy, forces)
+        forces[:, mine] = np.nan
+        if features is not None:
+            features[mine] = np.nan
+        return Prediction(energy, forces, features)
 
 
 def finite_systems(systems: Systems) -> NDArray[np.bool_]:
@@ -259,7 +316,8 @@ def graphs(systems: Systems, cutoff: float) -> Iterator[tuple[IntArray, slice, G
             yield frames, atoms, Graph(systems.numbers[atoms], *columns)
 
 
-def _forces(graph: Graph, derivative: FloatArray) -> FloatArray:
+def pull_on_atoms(graph: Graph, derivative: FloatArray) -> FloatArray:
+    """Return (N, 3) minus the derivative by the position of each atom, from (E, 3) that by the edge vectors."""
     # The vector of an edge ends at `second` and starts at `first`; force is minus the derivative of the energy.
     n_atoms = len(graph.numbers)
     columns = [

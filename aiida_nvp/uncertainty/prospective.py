@@ -12,22 +12,20 @@ from numpy.typing import NDArray
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.vocabulary import SelectionReason
-from aiida_nvp.uncertainty.calibration import (
+from aiida_nvp.uncertainty.conformal import LEVEL, Calibration, calibrate_residuals, coverage
+from aiida_nvp.uncertainty.error_model import species_scales
+from aiida_nvp.uncertainty.quality import calibrated_quality, ranking_quality, spearman
+from aiida_nvp.uncertainty.residuals import (
+    FloatArray,
     Residuals,
-    calibrated,
-    coverage,
     errors_by_species,
     errors_by_temperature,
     force_errors,
-    quantiles,
-    spearman,
-    species_scales,
-    thresholds,
+    temperature_bands,
 )
 from aiida_nvp.uncertainty.spread import vector_std
 from aiida_nvp.uncertainty.suspects import FreshLabels, audit_labels
-
-FloatArray = NDArray[np.float64]
+from aiida_nvp.uncertainty.thresholds import Tolerance, derive_thresholds
 
 FEWEST_RANDOM_FRAMES = 8
 """Chosen frames are worse than the average, so the random share alone calibrates fairly, once it is this large."""
@@ -38,12 +36,16 @@ class Predictions:
     """What M members said about F frames before these were labelled.
 
     :param frames: the frames, with their origins; ``forces``: (M, N, 3) eV/angstrom; ``energy``: (M, F) eV.
+    :param distance: (N,) of the atoms' features from the training set; ``last_layer``: (N,) sigma of the first member's
+        last layer; None where the committee came without statistics.
     :raises InputError: if the arrays do not belong to the frames.
     """
 
     frames: FrameSet
     forces: FloatArray
     energy: FloatArray
+    distance: FloatArray | None = None
+    last_layer: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes."""
@@ -52,71 +54,91 @@ class Predictions:
             raise InputError(f"predicted forces {self.forces.shape} are not those of {len(self.frames.numbers)} atoms.")
         if self.energy.shape != (members, len(self.frames)):
             raise InputError(f"predicted energies {self.energy.shape} are not those of {len(self.frames)} frames.")
+        for name in ("distance", "last_layer"):
+            values = getattr(self, name)
+            if values is not None and values.shape != self.frames.numbers.shape:
+                raise InputError(f"`{name}` {values.shape} is not that of {len(self.frames.numbers)} atoms.")
 
 
 def calibration_report(
-    made: Predictions, labels: FrameSet, target_force_error: float, previous: Mapping[str, Any]
+    made: Predictions, labels: FrameSet, tolerance: Tolerance, previous: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return all that one round of fresh labels says about the committee; JSON values.
 
     Frames without a label (failed) or without a finite prediction are counted and left out.
 
-    :param previous: the report of the round before, or nothing; only its scales and quantiles are used.
+    :param previous: the record of the round before, or nothing; the predictions were scored with it.
     :raises InputError: if no frame has both a label and a finite prediction.
     """
-    bounds = thresholds(target_force_error)
     rows, partners = _align(made, labels)
     residuals = _residuals(made, labels, rows, partners)
-    random = _random_share(made.frames, rows)
-    fair = len(np.flatnonzero(random)) >= FEWEST_RANDOM_FRAMES
+    origins = [made.frames.info[row].get("origin", {}) for row in rows]
+    random = np.array([origin.get("reason") == SelectionReason.RANDOM for origin in origins], dtype=bool)
+    temperature = np.array([float(origin.get("temperature", np.nan)) for origin in origins])
+    fair = int(random.sum()) >= FEWEST_RANDOM_FRAMES
     basis = residuals.where(random[residuals.frame]) if fair else residuals
-    scales = species_scales(basis)
+    calibration = calibrate_residuals(basis)
+    stated = derive_thresholds(basis, calibration.model, tolerance)
+    before = Calibration.of(previous) if previous else None
     sizes = np.diff(made.frames.offsets)[rows]
     predicted, labelled = made.energy[:, rows] / sizes, _energies(labels)[partners] / sizes
     energy = predicted.mean(axis=0) - labelled
     ids = made.frames.ids()
     fresh = FreshLabels(tuple(ids[row] for row in rows), residuals, predicted, labelled)
-    covered = coverage(residuals, previous["scales"], previous["quantiles"]) if previous else None
     return {
-        "scales": scales,
-        "quantiles": quantiles(basis, scales),
+        "error_model": calibration.model.plain(),
+        "levels": {level: dict(factors) for level, factors in calibration.quantiles.items()},
+        "scales": species_scales(basis),
+        "quantiles": dict(calibration.quantiles[str(LEVEL)]),
         "calibrated_on": "random share" if fair else "all chosen frames",
-        "coverage": covered,
+        "coverage": coverage(residuals, before) if before else None,
+        "quality": _quality(residuals, before, temperature),
         "prospective": {
-            **_errors(made.frames, residuals, rows),
+            **force_errors(residuals),
+            "by_species": errors_by_species(residuals),
+            "by_temperature": errors_by_temperature(residuals, temperature),
+            "random": force_errors(residuals.where(random[residuals.frame])) if random.any() else None,
             "driver_force_rmse": _driver_rmse(made, labels, rows, partners),
             # Without the common shift: how well energies are ordered, not where their zero lies.
             "energy_spread_per_atom": float(np.std(energy)),
             "energy_rmse_per_atom": float(np.sqrt(np.mean(np.square(energy)))),
         },
         "spearman": {
-            "sigma": spearman(calibrated(residuals.numbers, residuals.sigma, scales), residuals.error),
-            "force": spearman(np.linalg.norm(residuals.predicted, axis=1), residuals.error),
+            "sigma": spearman(calibration.model.expected(residuals.scores), residuals.error),
+            "force": spearman(residuals.scores.force, residuals.error),
         },
-        "audit": audit_labels(fresh, previous, target_force_error),
-        "thresholds": bounds,
-        "target_force_error": target_force_error,
+        "audit": audit_labels(fresh, previous, tolerance.force_error),
+        "thresholds": stated["thresholds"],
+        "risk": stated["risk"],
+        "threshold_sentence": stated["sentence"],
+        "target_force_error": tolerance.force_error,
         "n_frames": len(rows),
         "n_atoms": len(residuals.numbers),
         "n_unlabelled": len(made.frames) - len(rows),
     }
 
 
-def _errors(frames: FrameSet, residuals: Residuals, rows: list[int]) -> dict[str, Any]:
-    origins = [frames.info[row].get("origin", {}) for row in rows]
-    temperature = np.array([float(origin.get("temperature", np.nan)) for origin in origins])
-    random = _random_share(frames, rows)[residuals.frame]
-    return {
-        **force_errors(residuals),
-        "by_species": errors_by_species(residuals),
-        "by_temperature": errors_by_temperature(residuals, temperature),
-        "random": force_errors(residuals.where(random)) if random.any() else None,
+def _quality(residuals: Residuals, before: Calibration | None, temperature: FloatArray) -> dict[str, Any]:
+    """Return how each measure ranks the fresh errors, and how the calibration that they were met with held.
+
+    A calibration is never judged by the labels that it was made from; before the first one only ranks are known.
+    """
+    scores = residuals.scores
+    rankings = {"committee": scores.sigma, "force size": scores.force}
+    if scores.distance is not None and np.isfinite(scores.distance).any():
+        rankings["feature distance"] = np.nan_to_num(scores.distance, nan=0.0, posinf=np.finfo(float).max)
+    if residuals.last_layer is not None:
+        rankings["last layer"] = np.nan_to_num(residuals.last_layer, posinf=np.finfo(float).max)
+    found: dict[str, Any] = {
+        "rankings": {name: ranking_quality(values, residuals).plain() for name, values in rankings.items()}
     }
-
-
-def _random_share(frames: FrameSet, rows: list[int]) -> NDArray[np.bool_]:
-    origins = [frames.info[row].get("origin", {}) for row in rows]
-    return np.array([origin.get("reason") == SelectionReason.RANDOM for origin in origins], dtype=bool)
+    if before is not None:
+        parts = [*residuals.symbols(), *temperature_bands(residuals, temperature)]
+        found["calibrated"] = calibrated_quality(residuals, before).plain()
+        found["parts"] = {
+            name: calibrated_quality(residuals.where(mask), before).plain() for name, mask in parts if mask.any()
+        }
+    return found
 
 
 def _align(made: Predictions, labels: FrameSet) -> tuple[list[int], list[int]]:
@@ -136,6 +158,8 @@ def _residuals(made: Predictions, labels: FrameSet, rows: list[int], partners: l
         sigma=vector_std(forces),
         predicted=forces.mean(axis=0),
         labelled=_forces(labels)[_atoms(labels, partners)],
+        distance=None if made.distance is None else made.distance[atoms],
+        last_layer=None if made.last_layer is None else made.last_layer[atoms],
     )
 
 

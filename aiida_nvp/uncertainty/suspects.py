@@ -6,12 +6,12 @@ second is worth a second calculation from another start.
 
 **Forces.** For each atom ``reach`` is the error from which on it is *far* from its label::
 
-    reach = max(FAR q_z s_z sigma_typ, FAR NINE_OF_TEN error_typ, target)
+    reach = max(FAR q_z s_typ, FAR NINE_OF_TEN error_typ, target)
 
 ``sigma_typ`` and ``error_typ`` are the medians of spread and error over the atoms of its species in the *other* frames
-of the batch, so that a frame neither excuses nor accuses itself; ``s_z`` and ``q_z`` are scale and quantile of the
-calibration before, hence ``q_z s_z sigma_typ`` is the interval promised for a typical atom. Before the first
-calibration that term is absent. The atom with the largest error over reach decides for its frame: below its reach the
+of the batch, so that a frame neither excuses nor accuses itself; ``s_typ`` is the error that the calibration before
+expects of an atom with typical spread, force and feature distance, ``q_z`` its quantile, hence ``q_z s_typ`` is the
+interval promised for a typical atom. Before the first calibration that term is absent. The atom with the largest error over reach decides for its frame: below its reach the
 frame is explained; beyond it, a spread up to ``sigma_typ`` makes the label suspect, a larger one means missing data. A
 spread is compared with the batch's median and not with a share of its own error, because committees underestimate
 their errors outside their data by factors that no calibration foresees.
@@ -35,7 +35,8 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from aiida_nvp.common.vocabulary import LabelAudit
-from aiida_nvp.uncertainty.calibration import FloatArray, Residuals, calibrated
+from aiida_nvp.uncertainty.conformal import Calibration
+from aiida_nvp.uncertainty.residuals import AtomScores, FloatArray, Residuals
 
 FAR = 3.0
 """Times the interval that holds nine atoms in ten. Of Gaussian errors of the typical size fewer than one in 1e11 is out
@@ -105,7 +106,7 @@ def audit_labels(fresh: FreshLabels, previous: Mapping[str, Any], target: float)
 
     The rule is that of the module. Rows are JSON values.
 
-    :param previous: the calibration before the batch, of which ``scales`` and ``quantiles`` are used, or nothing.
+    :param previous: the record of the calibration before the batch, or nothing.
     :param target: force error in eV/angstrom that the user asks for, positive; smaller errors are never far.
     """
     rows = []
@@ -133,10 +134,14 @@ def _force_findings(residuals: Residuals, previous: Mapping[str, Any], target: f
     typical_sigma, typical_error = _typical(residuals, residuals.sigma), _typical(residuals, error)
     promised = np.zeros(len(error))
     if previous:
-        own = _own_where_missing(typical_sigma, residuals.sigma)
-        widths = {symbol: width for symbol, width in previous["quantiles"].items() if symbol != "all"}
-        promised = calibrated(residuals.numbers, own, previous["scales"])
-        promised = calibrated(residuals.numbers, promised, widths)
+        own = residuals.scores
+        typical = AtomScores(
+            residuals.numbers,
+            _own_where_missing(typical_sigma, residuals.sigma),
+            _own_where_missing(_typical(residuals, own.force), own.force),
+            None if own.distance is None else _own_where_missing(_typical(residuals, own.distance), own.distance),
+        )
+        promised = Calibration.of(previous).bound(typical)
     # A species that no other frame holds is judged by the calibration before, or not at all.
     seen = np.where(np.isnan(typical_error), 0.0 if previous else np.inf, NINE_OF_TEN * typical_error)
     reach = np.maximum(FAR * np.maximum(promised, seen), target)

@@ -1,23 +1,27 @@
 """Stage ``evaluate``: what every member says about given frames.
 
 Input: ``frames.npz``, ``member_*.nequip.zip`` and the key ``members`` in ``input.json``. Output: ``arrays.npz`` with
-``energy`` (M, F) eV, ``forces`` (M, N, 3) eV/angstrom, ``offsets``, ``numbers`` and (F, d) ``features`` pooled over the
-atoms of a frame; ``output.json``.
+``energy`` (M, F) eV, ``forces`` (M, N, 3) eV/angstrom, ``offsets``, ``numbers``, (F, d) ``features`` pooled over the
+atoms of a frame and, where ``statistics.npz`` of the first member is there, (N,) ``distance`` and (N,) ``last_layer`` (see
+:class:`~aiida_nvp.uncertainty.last_layer.FeatureStatistics`); ``output.json``.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aiida_nvp.common.frameset import FrameSet
-from aiida_nvp.uncertainty.calibration import Residuals, errors_by_species, force_errors
 from aiida_nvp.uncertainty.committee import Committee, Prediction
-from aiida_nvp.uncertainty.last_layer import pool_features
+from aiida_nvp.uncertainty.last_layer import FeatureStatistics, pool_features
+from aiida_nvp.uncertainty.residuals import FloatArray, Residuals, errors_by_species, force_errors
 from aiida_nvp.uncertainty.spread import FEWEST_MEMBERS, vector_std
 from aiida_nvp.worker.job import FRAMES_FILE, Job, member_file
+from aiida_nvp.worker.statistics import read_statistics
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -29,13 +33,15 @@ def run(job: Job) -> dict[str, Any]:
     frames = FrameSet.load(job.path(FRAMES_FILE))
     committee = Committee.load([job.path(member_file(index)) for index in range(int(job.inputs["members"]))])
     prediction = committee.predict(frames)
+    statistics = read_statistics(job)
     job.write_arrays(
         {
             "energy": prediction.energy,
             "forces": prediction.forces,
             "offsets": frames.offsets,
             "numbers": frames.numbers,
-            "features": pool_features(frames, committee.features(frames), committee.species),
+            **pooled(frames, prediction, committee.species),
+            **atom_measures(frames.numbers, prediction, statistics),
         }
     )
     return {
@@ -44,6 +50,28 @@ def run(job: Job) -> dict[str, Any]:
         "n_atoms": len(frames.numbers),
         "members": len(committee),
         "wall_s": round(time.monotonic() - started, 2),
+    }
+
+
+def pooled(frames: FrameSet, prediction: Prediction, species: Sequence[str]) -> dict[str, FloatArray]:
+    """Return (F, d) ``features`` of each frame, if the first member has features.
+
+    :param species: chemical symbols in the order of their columns.
+    """
+    if prediction.features is None:
+        return {}
+    return {"features": pool_features(frames, prediction.features, species)}
+
+
+def atom_measures(
+    numbers: NDArray[np.int32], prediction: Prediction, statistics: FeatureStatistics | None
+) -> dict[str, FloatArray]:
+    """Return (N,) ``distance`` and ``last_layer`` of the first member, if there are statistics to measure them by."""
+    if statistics is None or prediction.features is None:
+        return {}
+    return {
+        "distance": statistics.distance(numbers, prediction.features),
+        "last_layer": statistics.sigma(prediction.features),
     }
 
 

@@ -2,7 +2,8 @@
 
 Input: ``frames.npz`` (start frames), ``member_*.nequip.zip`` and in ``input.json`` the keys ``parameters``
 (:class:`~aiida_nvp.worker.settings.ExploreSettings`), ``members``, ``seed``, and optionally ``calibration``
-(``scales``, ``thresholds``) and ``max_wallclock_s``. Output: ``candidates.npz``, ``arrays.npz``, ``output.json``.
+(outcome of nvp.calibrate) and ``max_wallclock_s``; ``statistics.npz`` of the first member if there is one. Output:
+``candidates.npz``, ``arrays.npz``, ``output.json``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
 from multiprocessing.sharedctypes import SynchronizedArray
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -26,22 +26,16 @@ from numpy.typing import NDArray
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.uncertainty.committee import Committee
-from aiida_nvp.uncertainty.last_layer import pool_features
+from aiida_nvp.uncertainty.error_model import ErrorModel
+from aiida_nvp.uncertainty.judge import Judge
 from aiida_nvp.worker.job import FRAMES_FILE, Job, member_file
 from aiida_nvp.worker.md import seconds_to_use
 from aiida_nvp.worker.replicas import Plan, Replica, explore
 from aiida_nvp.worker.settings import CANDIDATES_FILE, ExploreSettings, read_settings
+from aiida_nvp.worker.statistics import read_statistics
 
 FloatArray = NDArray[np.float64]
 SECONDS_BETWEEN_REPORTS = 2.0
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one process brings back: its replicas and (F, d) the features of their candidates."""
-
-    replicas: list[Replica]
-    features: FloatArray
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -55,19 +49,11 @@ def run(job: Job) -> dict[str, Any]:
     packages = [job.path(member_file(index)) for index in range(int(job.inputs["members"]))]
     processes = min(plan.settings.processes, plan.settings.replicas)
     if processes == 1:
-        shares = [explore_share(Committee.load(packages), plan, range(plan.settings.replicas), watch)]
+        replicas = explore(Committee.load(packages), plan, range(plan.settings.replicas), watch.count)
     else:
-        shares = _spread(packages, plan, processes, watch)
-    replicas = sorted((replica for share in shares for replica in share.replicas), key=lambda replica: replica.index)
-    _write_candidates(job, plan, shares, replicas)
+        replicas = _spread(packages, plan, processes, watch)
+    _write_candidates(job, plan, replicas)
     return {"replicas": [replica.summary() for replica in replicas], "totals": _totals(plan, replicas, started)}
-
-
-def explore_share(committee: Committee, plan: Plan, replicas: Sequence[int], watch: _Watch | _SharedWatch) -> Share:
-    """Run some replicas with a loaded committee and describe what they found."""
-    done = explore(committee, plan, replicas, watch.count)
-    frames = FrameSet.from_atoms(_atoms(plan, done))
-    return Share(done, pool_features(frames, committee.features(frames), committee.species))
 
 
 class _Watch:
@@ -117,23 +103,24 @@ def _start_child(totals: SynchronizedArray[int], stop: Event) -> None:
     _child["watch"] = _SharedWatch(totals, stop)
 
 
-def _run_child(packages: Sequence[Path], plan: Plan, replicas: Sequence[int]) -> Share:
-    return explore_share(Committee.load(packages), plan, replicas, _child["watch"])
+def _run_child(packages: Sequence[Path], plan: Plan, replicas: Sequence[int]) -> list[Replica]:
+    return explore(Committee.load(packages), plan, replicas, _child["watch"].count)
 
 
-def _spread(packages: Sequence[Path], plan: Plan, processes: int, watch: _Watch) -> list[Share]:
+def _spread(packages: Sequence[Path], plan: Plan, processes: int, watch: _Watch) -> list[Replica]:
     # Threads of torch do not survive a fork, so the children start afresh.
     context = multiprocessing.get_context("spawn")
     totals, stop = context.Array("q", 2), context.Event()
     with ProcessPoolExecutor(processes, context, _start_child, (totals, stop)) as pool:
         shares = [range(first, plan.settings.replicas, processes) for first in range(processes)]
-        futures: set[Future[Share]] = {pool.submit(_run_child, packages, plan, share) for share in shares}
+        futures: set[Future[list[Replica]]] = {pool.submit(_run_child, packages, plan, share) for share in shares}
         pending = futures
         while pending:
             pending = wait(pending, timeout=0.5).not_done
             if watch.report(totals[0], totals[1]):
                 stop.set()
-        return [future.result() for future in futures]
+        done = [replica for future in futures for replica in future.result()]
+    return sorted(done, key=lambda replica: replica.index)
 
 
 def _plan(job: Job) -> Plan:
@@ -143,7 +130,8 @@ def _plan(job: Job) -> Plan:
         raise InputError("explore: there is no start frame.")
     calibration = job.inputs.get("calibration") or {}
     threshold = calibration.get("thresholds", {}).get("break", settings.break_threshold)
-    return Plan(settings, starts, int(job.inputs["seed"]), calibration.get("scales", {}), float(threshold))
+    judge = Judge(read_statistics(job), ErrorModel.of(calibration))
+    return Plan(settings, starts, int(job.inputs["seed"]), judge, float(threshold), bool(calibration))
 
 
 def _atoms(plan: Plan, replicas: Sequence[Replica]) -> list[Atoms]:
@@ -155,19 +143,18 @@ def _atoms(plan: Plan, replicas: Sequence[Replica]) -> list[Atoms]:
     ]
 
 
-def _write_candidates(job: Job, plan: Plan, shares: Sequence[Share], replicas: Sequence[Replica]) -> None:
+def _write_candidates(job: Job, plan: Plan, replicas: Sequence[Replica]) -> None:
     found = [candidate for replica in replicas for candidate in replica.candidates]
     info = [{"origin": candidate.origin} for candidate in found]
     FrameSet.from_atoms(_atoms(plan, replicas), info).save(job.path(CANDIDATES_FILE))
-    # The features come share by share; the candidates are stored replica by replica.
-    owner = [replica.index for share in shares for replica in share.replicas for _ in replica.candidates]
-    rows = [row for share in shares for row in share.features]
-    order = np.argsort(owner, kind="stable")
     job.write_arrays(
         {
-            "features": np.array([rows[index] for index in order], dtype=float).reshape(len(found), -1 if found else 0),
+            "features": np.array([candidate.features for candidate in found], dtype=float).reshape(
+                len(found), -1 if found else 0
+            ),
             "forces_mean": np.concatenate([np.empty((0, 3)), *(candidate.forces_mean for candidate in found)]),
             "forces_std": np.concatenate([np.empty(0), *(candidate.sigma for candidate in found)]),
+            "distance": np.concatenate([np.empty(0), *(candidate.distance for candidate in found)]),
         }
     )
 
@@ -183,7 +170,8 @@ def _totals(plan: Plan, replicas: Sequence[Replica], started: float) -> dict[str
         "simulated_ps": plan.settings.time_ps(steps),
         "candidates": sum(len(replica.candidates) for replica in replicas),
         "stop_reasons": dict(Counter(replica.stop_reason.value for replica in replicas)),
-        "calibrated": bool(plan.scales),
+        "calibrated": plan.calibrated,
+        "early_looks": sum(replica.early_looks for replica in replicas),
         "break_threshold": plan.break_threshold,
         "wall_s": round(wall, 2),
         "microseconds_per_atom_step": round(1e6 * wall / max(atom_steps, 1), 2),

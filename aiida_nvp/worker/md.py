@@ -17,7 +17,6 @@ from vesin import NeighborList
 
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.units import BOLTZMANN_EV_K, FEMTOSECOND_ASE
-from aiida_nvp.uncertainty.calibration import calibrated
 from aiida_nvp.uncertainty.committee import Prediction, Systems
 from aiida_nvp.uncertainty.score import FrameScores, frame_scores
 from aiida_nvp.worker.settings import Dynamics, Stage
@@ -133,16 +132,24 @@ def closest(numbers: NDArray[np.int32], positions: FloatArray, cell: FloatArray)
     return float((distance / (radii[first] + radii[second])).min()), float(distance.min())
 
 
-def walker_scores(walkers: Walkers, sigma: FloatArray, scales: Mapping[str, float]) -> FrameScores:
+def walker_scores(walkers: Walkers, expected: FloatArray) -> FrameScores:
     """Return the scores of the cells as they are now.
 
-    :param sigma: (N,) raw spread of the committee; ``scales``: calibration factor of each species, or nothing.
+    :param expected: (N,) error to expect of each atom, eV/angstrom.
     """
     # A cell with a coordinate that is no number has infinite spread already; any geometry will do for its shell.
     positions = np.nan_to_num(walkers.positions, nan=0.0, posinf=0.0, neginf=0.0)
     pbc = np.ones((len(walkers), 3), dtype=bool)
     frames = FrameSet(walkers.numbers, walkers.offsets, positions, walkers.cells, pbc)
-    return frame_scores(frames, calibrated(walkers.numbers, sigma, scales))
+    return frame_scores(frames, expected)
+
+
+def part_of(prediction: Prediction, which: NDArray[np.int64], atoms: NDArray[np.bool_]) -> Prediction:
+    """Return what was predicted of the systems at the indices ``which``, whose atoms are those of the mask."""
+    features = prediction.features
+    return Prediction(
+        prediction.energy[:, which], prediction.forces[:, atoms], None if features is None else features[atoms]
+    )
 
 
 def seconds_to_use(inputs: Mapping[str, Any]) -> float:
@@ -173,6 +180,7 @@ class Langevin:
         self._force = force
         self._dt = dynamics.timestep_fs * FEMTOSECOND_ASE
         self._keep = float(np.exp(-dynamics.friction_per_fs * dynamics.timestep_fs))
+        self.driven: Prediction
         self.energy: FloatArray
         self.forces: FloatArray
         self._evaluate()
@@ -194,8 +202,9 @@ class Langevin:
         atoms = np.isin(self.walkers.owner, which)
         self.walkers = self.walkers.subset(which)
         self.generators = [self.generators[index] for index in which]
-        self.energy, self.forces = self.energy[which], self.forces[atoms]
+        self.driven = part_of(self.driven, which, atoms)
+        self.energy, self.forces = self.driven.energy[0], self.driven.forces[0]
 
     def _evaluate(self) -> None:
-        prediction = self._force(self.walkers)
-        self.energy, self.forces = prediction.energy[0], prediction.forces[0]
+        self.driven = self._force(self.walkers)
+        self.energy, self.forces = self.driven.energy[0], self.driven.forces[0]

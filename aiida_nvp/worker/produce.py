@@ -25,7 +25,9 @@ from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.trajectory import TrajectoryWriter
 from aiida_nvp.common.vocabulary import StopReason
 from aiida_nvp.uncertainty.committee import Committee
-from aiida_nvp.uncertainty.spread import FEWEST_MEMBERS, vector_std
+from aiida_nvp.uncertainty.error_model import ErrorModel
+from aiida_nvp.uncertainty.judge import Judge
+from aiida_nvp.uncertainty.spread import FEWEST_MEMBERS
 from aiida_nvp.worker.job import FRAMES_FILE, Job, member_file
 from aiida_nvp.worker.md import (
     Langevin,
@@ -37,6 +39,7 @@ from aiida_nvp.worker.md import (
     walker_scores,
 )
 from aiida_nvp.worker.settings import CHECKPOINT_FILE, TRAJECTORY_FILE, ProduceSettings, read_settings
+from aiida_nvp.worker.statistics import read_statistics
 
 RELAXED_FORCE = 0.1
 """eV/angstrom at which a relaxation before the run ends."""
@@ -83,7 +86,8 @@ class _Production:
         self.job = job
         self.settings = settings
         self.committee = committee
-        self.scales = (job.inputs.get("calibration") or {}).get("scales", {})
+        self.calibrated = bool(job.inputs.get("calibration"))
+        self.judge = Judge(read_statistics(job), ErrorModel.of(job.inputs.get("calibration")))
         self.targets = thermostat(settings.schedule)
         self.stages = stage_of_step(settings.schedule)
         self.log: dict[str, list[float]] = {name: [] for name in (*_THERMO, *_UNCERTAINTY)}
@@ -138,7 +142,8 @@ class _Production:
             row = (self.step, self._time_ps(), temperature, float(self.langevin.energy[0]), int(self.stages[self.step]))
             self._append(_THERMO, row)
         if self.step % settings.committee_every == 0 and len(self.committee) >= FEWEST_MEMBERS:
-            scores = walker_scores(walkers, vector_std(self.committee.predict(walkers).forces), self.scales)
+            prediction = self.committee.predict(walkers, self.langevin.driven)
+            scores = walker_scores(walkers, self.judge.expected(walkers.numbers, prediction))
             if not np.isfinite(scores.raw_max[0]):
                 return StopReason.NOT_A_NUMBER
             self._append(_UNCERTAINTY, (self.step, self._time_ps(), float(scores.score[0]), float(scores.raw_max[0])))
@@ -166,7 +171,7 @@ class _Production:
             "shortest_distance_ratio": _finite(self.shortest_ratio),
             "uncertainty_mean": float(np.mean(scores)) if scores else None,
             "uncertainty_max": float(np.max(scores)) if scores else None,
-            "calibrated": bool(self.scales),
+            "calibrated": self.calibrated,
         }
 
     def _stage(self, index: int) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.vocabulary import StopReason, Stream
-from aiida_nvp.uncertainty.committee import ATOMS_PER_CALL, Committee
+from aiida_nvp.uncertainty.committee import ATOMS_PER_CALL, Committee, Prediction
+from aiida_nvp.uncertainty.judge import Judge
+from aiida_nvp.uncertainty.last_layer import pool_features
+from aiida_nvp.uncertainty.residuals import AtomScores
 from aiida_nvp.uncertainty.score import FrameScores
-from aiida_nvp.uncertainty.spread import vector_std
-from aiida_nvp.worker.md import Langevin, Walkers, thermostat, walker_scores
+from aiida_nvp.worker.md import Langevin, Walkers, part_of, thermostat, walker_scores
 from aiida_nvp.worker.settings import ExploreSettings
 
 FloatArray = NDArray[np.float64]
@@ -26,15 +28,16 @@ DIGITS = 6
 class Plan:
     """All that a process needs to run its share.
 
-    :param scales: calibration factor of each species; empty before the first calibration.
-    :param break_threshold: in the unit that the scales lead to.
+    :param judge: statistics of the driving member and the error model in force.
+    :param break_threshold: of the expected error, eV/angstrom.
     """
 
     settings: ExploreSettings
     starts: FrameSet
     seed: int
-    scales: Mapping[str, float] = field(default_factory=dict)
+    judge: Judge = field(default_factory=Judge)
     break_threshold: float = 1.5
+    calibrated: bool = False
 
     def start_of(self, replica: int) -> int:
         """Return the index of the start frame of a replica."""
@@ -64,17 +67,24 @@ class Candidate:
 
     :param positions: (n, 3); ``forces_mean``: (n, 3) of the committee; ``sigma``: (n,) its raw spread.
     :param origin: what is stored with the frame.
+    :param distance: (n,) of the atoms' features from the training set; NaN where it is not known.
+    :param features: (d,) pooled over the atoms; empty where the model has none.
     """
 
     positions: FloatArray
     forces_mean: FloatArray
     sigma: FloatArray
     origin: dict[str, Any]
+    distance: FloatArray
+    features: FloatArray
 
 
 @dataclass
 class Replica:
-    """What one replica did."""
+    """What one replica did.
+
+    :param early_looks: times the committee was asked ahead of its stride; ``seen``: largest last-layer sigma that it saw.
+    """
 
     index: int
     start: int
@@ -84,6 +94,8 @@ class Replica:
     max_score: float = 0.0
     candidates: list[Candidate] = field(default_factory=list)
     first_look: Candidate | None = None
+    early_looks: int = 0
+    seen: float = 0.0
 
     def stop(self, reason: StopReason) -> None:
         """End the replica; where the dynamics broke, mark the last frame that could be trusted."""
@@ -93,8 +105,7 @@ class Replica:
         last = self.candidates or ([self.first_look] if self.first_look else [])
         if last:
             origin = {**last[-1].origin, "stream": Stream.BREAK.value}
-            marked = Candidate(last[-1].positions, last[-1].forces_mean, last[-1].sigma, origin)
-            self.candidates = [*self.candidates[:-1], marked]
+            self.candidates = [*self.candidates[:-1], replace(last[-1], origin=origin)]
 
     def summary(self) -> dict[str, Any]:
         """Return the row of the replica in the results."""
@@ -106,6 +117,7 @@ class Replica:
             "stop_reason": self.stop_reason.value,
             "max_score": round(self.max_score, DIGITS),
             "candidates": len(self.candidates),
+            "early_looks": self.early_looks,
         }
 
 
@@ -117,6 +129,30 @@ def explore(
     :param count: called after each step with the replica steps made and the replicas finished; True asks to stop.
     """
     return [replica for batch in plan.batches(replicas) for replica in _Batch(committee, plan, batch).run(count)]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The committee's answer about some cells."""
+
+    walkers: Walkers
+    prediction: Prediction
+    atoms: AtomScores
+    scores: FrameScores
+    faults: list[StopReason | None]
+    pooled: FloatArray
+
+    def candidate(self, row: int, origin: dict[str, Any]) -> Candidate:
+        part = self.walkers.part(row)
+        distance = self.atoms.distance
+        return Candidate(
+            positions=self.walkers.positions[part].copy(),
+            forces_mean=self.prediction.forces[:, part].mean(axis=0),
+            sigma=self.atoms.sigma[part],
+            origin=origin,
+            distance=np.full(part.stop - part.start, np.nan) if distance is None else distance[part],
+            features=self.pooled[row],
+        )
 
 
 class _Batch:
@@ -145,6 +181,8 @@ class _Batch:
             self._retire(self._heat_faults())
             if self.active and self.step % self.plan.settings.stride == 0:
                 self._look()
+            elif self.active and self.step % self.plan.settings.monitor_every == 0:
+                self._glance()
             self._retire([self._finished(replica) for replica in self.active])
             if count(before, before - len(self.active)):
                 self._retire([StopReason.WALLTIME] * len(self.active))
@@ -174,29 +212,60 @@ class _Batch:
 
     def _look(self) -> None:
         """Ask the whole committee; stop what cannot be trusted and keep the rest as candidates."""
-        walkers = self.langevin.walkers
-        forces = self.committee.predict(walkers).forces
-        sigma = vector_std(forces)
-        scores = walker_scores(walkers, sigma, self.plan.scales)
-        faults = [
-            self._fault(score, ratio) for score, ratio in zip(scores.score, walkers.shortest_ratio(), strict=True)
-        ]
-        for row, (replica, fault) in enumerate(zip(self.active, faults, strict=True)):
-            if fault is not StopReason.NOT_A_NUMBER:
-                replica.max_score = max(replica.max_score, float(scores.score[row]))
+        asked = self._ask(np.arange(len(self.active)))
+        for row, (replica, fault) in enumerate(zip(self.active, asked.faults, strict=True)):
             if fault is None:
-                part = walkers.part(row)
-                found = Candidate(
-                    walkers.positions[part].copy(),
-                    forces[:, part].mean(axis=0),
-                    sigma[part],
-                    self._origin(row, replica, scores),
-                )
+                found = asked.candidate(row, self._origin(row, replica, asked.scores))
                 if self.step:
                     replica.candidates.append(found)
                 else:
                     replica.first_look = found
+        self._retire(asked.faults)
+
+    def _glance(self) -> None:
+        """Ask the committee ahead of its stride about the replicas whose last layer is further out than before."""
+        largest = self._last_layer()
+        if largest is None or self.plan.judge.statistics is None:
+            return
+        known = np.maximum([replica.seen for replica in self.active], self.plan.judge.statistics.high)
+        # Written this way round so that a sigma that is no number counts as large.
+        rows = np.flatnonzero(~(largest <= self.plan.settings.monitor_factor * known))
+        if not len(rows):
+            return
+        faults: list[StopReason | None] = [None] * len(self.active)
+        for row, fault in zip(rows, self._ask(rows).faults, strict=True):
+            self.active[row].early_looks += 1
+            faults[row] = fault
+        # What was fine becomes no candidate: frames kept for a high score would bias the stream at fixed stride.
         self._retire(faults)
+
+    def _ask(self, rows: NDArray[np.int64]) -> _Asked:
+        """Return what the committee says of the replicas at the positions ``rows`` among the active ones."""
+        everything, judge = self.langevin.walkers, self.plan.judge
+        walkers = everything.subset(rows)
+        driven = part_of(self.langevin.driven, rows, np.isin(everything.owner, rows))
+        prediction = self.committee.predict(walkers, driven)
+        atoms = judge.scores(walkers.numbers, prediction)
+        scores = walker_scores(walkers, judge.model.expected(atoms))
+        faults = [
+            self._fault(score, ratio) for score, ratio in zip(scores.score, walkers.shortest_ratio(), strict=True)
+        ]
+        largest = self._last_layer()
+        for place, row in enumerate(rows):
+            replica = self.active[row]
+            if faults[place] is not StopReason.NOT_A_NUMBER:
+                replica.max_score = max(replica.max_score, float(scores.score[place]))
+            if largest is not None and np.isfinite(largest[row]):
+                replica.seen = max(replica.seen, float(largest[row]))
+        pooled = np.zeros((len(rows), 0))
+        if prediction.features is not None:
+            pooled = pool_features(walkers, prediction.features, self.committee.species)
+        return _Asked(walkers, prediction, atoms, scores, faults, pooled)
+
+    def _last_layer(self) -> FloatArray | None:
+        """Return for each active replica the largest last-layer sigma of its atoms, if there are statistics."""
+        sigma = self.plan.judge.last_layer(self.langevin.driven)
+        return None if sigma is None else np.maximum.reduceat(sigma, self.langevin.walkers.offsets[:-1])
 
     def _fault(self, score: float, closest: float) -> StopReason | None:
         if not np.isfinite(score) or np.isnan(closest):

@@ -60,13 +60,18 @@ class ExploreSettings(Dynamics):
     :param schedules: thermal schedules; replica r starts from frame r and takes schedule r, both counted around, and
         each time around the frames the schedules shift by one, so that every frame meets every schedule.
     :param stride: steps between two looks of the whole committee.
+    :param monitor_every: steps between two glances at the last layer of the driving member, which cost nothing.
+    :param monitor_factor: the committee is asked ahead of its stride when the last-layer sigma of an atom exceeds this
+        times what the committee, or the training set, has seen of it.
     :param break_threshold: eV/angstrom, the score that ends a replica; a calibration's own value goes before it.
     :param processes: how many processes share the replicas.
     """
 
     schedules: Annotated[tuple[Schedule, ...], Field(min_length=1)]
     replicas: Count
-    stride: Count = 20
+    stride: Count = 25
+    monitor_every: Count = 5
+    monitor_factor: Annotated[float, Field(gt=1)] = 1.5
     break_threshold: Positive = 1.5
     processes: Count = 1
 

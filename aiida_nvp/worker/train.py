@@ -1,7 +1,8 @@
 """Stage ``train``: one committee member from labelled frames, packaged in the same process.
 
 Files in: ``frames.npz`` (labelled), ``parent.nequip.zip`` for a warm start, ``last.ckpt`` (and ``best.ckpt``) for a
-restart. Files out: ``potential.nequip.zip``, ``arrays.npz`` (one array a column of the metrics), ``output.json``.
+restart. Files out: ``potential.nequip.zip``, ``statistics.npz`` (what its features were on the frames it learned from),
+``arrays.npz`` (one array a column of the metrics), ``output.json``.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from pydantic import ValidationError
 from aiida_nvp import __version__
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frameset import FrameSet
-from aiida_nvp.common.potential import PotentialDefinition
+from aiida_nvp.common.potential import STATISTICS_FILE, PotentialDefinition
 from aiida_nvp.worker.dataset_split import Split, split_frames
 from aiida_nvp.worker.job import FRAMES_FILE, Job
 from aiida_nvp.worker.nequip_config import (
     LAST_CHECKPOINT,
     METRICS_FILE,
     OUT_OF_BAG_FILE,
+    PACKAGE_FILE,
     PARENT_FILE,
     TRAIN_FILE,
     VALIDATION_FILE,
@@ -77,6 +79,9 @@ def run(job: Job) -> dict[str, Any]:
     trained = time.monotonic()
     session.package(job.folder)
     errors = session.errors(job.folder, task.definition, [name for name, indices in parts.items() if indices])
+    statistics = importlib.import_module("aiida_nvp.worker.statistics")
+    found = statistics.fit_statistics(job.path(PACKAGE_FILE), task.frames, task.split.train)
+    found.save(job.path(STATISTICS_FILE))
     done = time.monotonic()
     job.write_arrays(read_metrics(job.path(METRICS_FILE)))
     return {

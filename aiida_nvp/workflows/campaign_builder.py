@@ -112,7 +112,7 @@ def _learn_inputs(loaded: LoadedCampaign) -> dict[str, Any]:
         "definition": orm.Dict(loaded.potential.plain()),
         "exploration": orm.Dict(exploration),
         "selection": orm.Dict(selection),
-        "calibration": orm.Dict(target),
+        "calibration": orm.Dict(target if uncertainty.risk is None else target | {"risk": uncertainty.risk}),
         "stop": orm.Dict(campaign.stop.model_dump(mode="json") | target),
         "worker": worker,
         "label": _label_inputs(loaded, engines, worker),

@@ -12,7 +12,7 @@ from aiida_nvp.calculations.select import batch_settings
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.potential import PotentialDefinition
 from aiida_nvp.labelling.settings import read_settings as read_label_settings
-from aiida_nvp.uncertainty.calibration import thresholds
+from aiida_nvp.uncertainty.thresholds import Tolerance
 from aiida_nvp.worker.settings import ExploreSettings, read_settings
 
 _SMALLEST_COMMITTEE = 2
@@ -59,7 +59,10 @@ def _check_calibration(values: Mapping[str, Any]) -> None:
     target = values.get("target_force_error")
     if isinstance(target, bool) or not isinstance(target, int | float):
         raise InputError(f"target_force_error must be a number in eV/angstrom, not {target!r}.")
-    thresholds(target)
+    risk = values.get("risk")
+    if isinstance(risk, bool) or not isinstance(risk, int | float | None):
+        raise InputError(f"risk must be a share between 0 and 1, not {risk!r}.")
+    Tolerance(target, risk)
 
 
 _CHECKS: Mapping[str, Callable[[dict[str, Any]], object]] = {

@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-
-from aiida_nvp.common.errors import InputError
 from aiida_nvp.uncertainty.calibration import (
     PRIOR_ATOMS,
     Residuals,
@@ -15,6 +13,8 @@ from aiida_nvp.uncertainty.calibration import (
     species_scales,
     thresholds,
 )
+
+from aiida_nvp.common.errors import InputError
 
 
 def _gaussian(n_frames, per_frame, factors, seed=0):
