@@ -11,10 +11,10 @@ second is worth a second calculation from another start.
 ``sigma_typ`` and ``error_typ`` are the medians of spread and error over the atoms of its species in the *other* frames
 of the batch, so that a frame neither excuses nor accuses itself; ``s_typ`` is the error that the calibration before
 expects of an atom with typical spread, force and feature distance, ``q_z`` its quantile, hence ``q_z s_typ`` is the
-interval promised for a typical atom. Before the first calibration that term is absent. The atom with the largest error over reach decides for its frame: below its reach the
-frame is explained; beyond it, a spread up to ``sigma_typ`` makes the label suspect, a larger one means missing data. A
-spread is compared with the batch's median and not with a share of its own error, because committees underestimate
-their errors outside their data by factors that no calibration foresees.
+interval promised for a typical atom. Before the first calibration that term is absent. The atom with the largest error
+over reach decides for its frame: below its reach the frame is explained; beyond it, a spread up to ``sigma_typ`` makes
+the label suspect, a larger one means missing data. A spread is compared with the batch's median and not with a share of
+its own error, because committees underestimate their errors outside their data by factors that no calibration foresees.
 
 **Energies**, only where the forces are explained, since one bad neighbourhood moves the sum over all atoms. Per atom,
 within one composition (the zero of each species is learned, its error common), the common shift taken off by a median:

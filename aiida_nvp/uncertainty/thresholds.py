@@ -59,11 +59,11 @@ def derive_thresholds(basis: Residuals, model: ErrorModel, tolerance: Tolerance)
     if tolerance.risk is None:
         risk = float(np.mean(ratio > 1.0))
         factor = 1.0
-        why = f"lower is an expected error of {target}; {risk:.0%} of the atoms that calibrated erred by more than expected"
+        why = f"lower is an expected error of {target}; {risk:.0%} of the calibrating atoms erred by more than expected"
     else:
         risk = tolerance.risk
         factor = 1.0 / max(conformal_quantile(ratio, basis.frame, 1.0 - risk), 1e-6)
-        why = f"below lower at most {risk:.0%} of the atoms err by more than {target}: an expected error of {factor:.2f} times that"
+        why = f"below lower, {factor:.2f} times {target}, at most {risk:.0%} of the atoms err by more than {target}"
     return {
         "thresholds": thresholds(tolerance.force_error, factor),
         "risk": risk,

@@ -2,7 +2,7 @@
 
 Input: ``frames.npz``, ``member_*.nequip.zip`` and the key ``members`` in ``input.json``. Output: ``arrays.npz`` with
 ``energy`` (M, F) eV, ``forces`` (M, N, 3) eV/angstrom, ``offsets``, ``numbers``, (F, d) ``features`` pooled over the
-atoms of a frame and, where ``statistics.npz`` of the first member is there, (N,) ``distance`` and (N,) ``last_layer`` (see
+atoms of a frame and, where ``statistics.npz`` of the first member is there, (N,) ``distance`` and ``last_layer`` (see
 :class:`~aiida_nvp.uncertainty.last_layer.FeatureStatistics`); ``output.json``.
 """
 

@@ -83,7 +83,8 @@ class Candidate:
 class Replica:
     """What one replica did.
 
-    :param early_looks: times the committee was asked ahead of its stride; ``seen``: largest last-layer sigma that it saw.
+    :param early_looks: times the committee was asked ahead of its stride.
+    :param seen: largest last-layer sigma of an atom that it has seen.
     """
 
     index: int

@@ -14,7 +14,7 @@ from aiida_nvp.uncertainty.last_layer import FeatureStatistics
 from aiida_nvp.worker.job import Job
 
 JACOBIAN_FRAMES = 256
-"""Most frames whose forces enter the last layer's covariance: one backward pass a feature is dear, their mean is not."""
+"""Most frames whose forces enter the last layer's covariance, at one backward pass a feature."""
 
 
 def fit_statistics(package: str | Path, frames: FrameSet, train: Sequence[int]) -> FeatureStatistics:
