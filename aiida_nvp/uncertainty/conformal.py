@@ -70,7 +70,7 @@ class Calibration:
         :raises KeyError: if the calibration was not made for this level.
         """
         factors = self.quantiles[str(level)]
-        width = per_species(atoms.numbers, factors, factors[ALL])
+        width = per_species(atoms.numbers, factors, factors.get(ALL, max(factors.values())))
         return np.asarray(self.model.expected(atoms) * width, dtype=float)
 
 

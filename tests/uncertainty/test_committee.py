@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from ase.calculators.lj import LennardJones
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frameset import FrameSet
-from aiida_nvp.uncertainty.committee import ATOMS_PER_CALL, AllegroMember, Committee
-from aiida_nvp.uncertainty.last_layer import LastLayerSigma, pool_features
+from aiida_nvp.uncertainty.committee import ATOMS_PER_CALL, AllegroMember, Answer, Committee
+from aiida_nvp.uncertainty.last_layer import pool_features
 from aiida_nvp.uncertainty.score import frame_scores
 from aiida_nvp.uncertainty.spread import vector_std
 
@@ -28,10 +28,9 @@ class LennardJonesMember:
         pair = 4 * self.epsilon * (sixth**2 - sixth - shift)
         energy = 0.5 * np.bincount(graph.first, pair, len(graph.numbers))
         slope = 0.5 * 4 * self.epsilon * (-12 * sixth**2 + 6 * sixth) / r2
-        return energy, slope[:, None] * graph.vectors
-
-    def features(self, graph):
-        return np.bincount(graph.first, minlength=len(graph.numbers))[:, None].astype(float)
+        near = np.linalg.norm(graph.vectors, axis=1)
+        features = np.stack([np.bincount(graph.first, near**power, len(graph.numbers)) for power in (1, 2)], axis=1)
+        return Answer(energy, slope[:, None] * graph.vectors, features)
 
 
 def _frames(count, seed=0, sizes=(8, 16)):
@@ -88,7 +87,7 @@ def test_a_coordinate_or_member_without_number_is_infinitely_uncertain(committee
     sigma = vector_std(prediction.forces)
     assert np.isinf(sigma[frames.slice_of(0)]).all()
     assert np.isfinite(sigma[frames.slice_of(1)]).all()
-    assert np.isnan(committee.features(frames)[frames.slice_of(0)]).all()
+    assert np.isnan(committee.drive(frames).features[frames.slice_of(0)]).all()
 
 
 def test_one_member_cannot_disagree():
@@ -101,7 +100,7 @@ def test_one_member_cannot_disagree():
 def test_no_frames_no_predictions(committee):
     empty = FrameSet.from_atoms([])
     assert committee.predict(empty).forces.shape == (3, 0, 3)
-    assert committee.features(empty).shape == (0, 0)
+    assert committee.predict(empty).features is None
 
 
 def test_a_trained_committee_agrees_with_its_own_calculator(tiny_committee, morse_frames):
@@ -123,7 +122,7 @@ def test_last_layer_features_give_the_energy_of_the_read_out(tiny_committee, mor
     frames = morse_frames(12, seed=3)
     committee = Committee.load(tiny_committee[:1])
     member = committee.members[0]
-    features = committee.features(frames)
+    features = committee.drive(frames).features
     caught = []
     modules = dict(member.model.named_modules())
     name = next(n for n in modules if n.rsplit(".", 1)[-1] == "edge_eng_sum")
@@ -137,16 +136,32 @@ def test_last_layer_features_give_the_energy_of_the_read_out(tiny_committee, mor
     assert features @ weights == pytest.approx(energy, abs=1e-4 * np.abs(energy).max())
 
 
-def test_last_layer_sigma_is_one_on_average_and_grows_away_from_the_data():
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(500, 4)) @ rng.normal(size=(4, 4))
-    model = LastLayerSigma.fit(features)
-    inside = model.sigma(features)
-    assert np.mean(inside**2) == pytest.approx(1.0, rel=1e-4)
-    assert model.sigma(10 * features) == pytest.approx(10 * inside)
-    assert np.isinf(model.sigma(np.array([[np.nan, 0, 0, 0]]))).all()
-    with pytest.raises(InputError, match="variance"):
-        LastLayerSigma.fit(np.zeros((5, 4)))
+def test_the_driver_is_not_asked_twice(committee):
+    frames = _frames(3)
+    whole = committee.predict(frames)
+    driven = committee.drive(frames)
+    driven.energy[:] += 1.0
+    completed = committee.predict(frames, driven)
+    assert completed.energy[0] == pytest.approx(whole.energy[0] + 1.0)
+    assert completed.forces == pytest.approx(whole.forces, abs=0)
+    assert completed.features == pytest.approx(whole.features, abs=0)
+    alone = Committee(committee.members[:1], CUTOFF, ["O"])
+    assert alone.predict(frames, driven) is driven
+
+
+def test_the_jacobian_is_the_derivative_of_the_summed_features(tiny_committee, morse_frames):
+    frames = morse_frames(2, seed=4).without_labels()
+    committee = Committee.load(tiny_committee[:1])
+    jacobian = committee.jacobian(frames)
+    step = 1e-3
+    for atom, axis in ((0, 0), (5, 2), (int(frames.offsets[1]) + 3, 1)):
+        total = []
+        for sign in (1, -1):
+            positions = frames.positions.copy()
+            positions[atom, axis] += sign * step
+            total.append(committee.drive(replace(frames, positions=positions)).features.sum(axis=0))
+        slope = -(total[0] - total[1]) / (2 * step)
+        assert jacobian[atom, axis] == pytest.approx(slope, abs=2e-2 * np.abs(jacobian).max())
 
 
 def test_pooled_features_by_hand():

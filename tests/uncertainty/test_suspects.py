@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from aiida_nvp.uncertainty.calibration import Residuals
 from scipy.stats import chi
 
 from aiida_nvp.common.vocabulary import LabelAudit
+from aiida_nvp.uncertainty.residuals import Residuals
 from aiida_nvp.uncertainty.suspects import (
     ENERGY_FLOOR,
     FAR,

@@ -5,7 +5,7 @@ import pytest
 from ase.build import bulk
 
 from aiida_nvp.common.frameset import FrameSet
-from aiida_nvp.uncertainty.committee import Committee
+from aiida_nvp.uncertainty.committee import Answer, Committee
 
 CUTOFF = 4.0
 
@@ -29,10 +29,8 @@ class PairMember:
         energy = 0.5 * np.bincount(graph.first, 4 * self.epsilon * (sixth**2 - sixth - shift), len(graph.numbers))
         slope = 2 * self.epsilon * (6 * sixth - 12 * sixth**2) / r2
         factor = np.nan if self.broken_after is not None and self.calls > self.broken_after else 1.0
-        return factor * energy, factor * slope[:, None] * graph.vectors
-
-    def features(self, graph):
-        return np.bincount(graph.first, minlength=len(graph.numbers))[:, None].astype(float)
+        crowded = np.bincount(graph.first, sixth**2, len(graph.numbers))[:, None]
+        return Answer(factor * energy, factor * slope[:, None] * graph.vectors, crowded)
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.vocabulary import StopReason, Stream
 from aiida_nvp.uncertainty.committee import Committee
-from aiida_nvp.uncertainty.last_layer import pool_features
+from aiida_nvp.uncertainty.error_model import ErrorModel
+from aiida_nvp.uncertainty.judge import Judge
+from aiida_nvp.uncertainty.last_layer import FeatureStatistics, pool_features
 from aiida_nvp.worker import explore as stage
 from aiida_nvp.worker.job import Job
 from aiida_nvp.worker.replicas import Plan, explore
@@ -23,8 +25,9 @@ def _settings(**changes):
     return {**values, **changes}
 
 
-def _plan(frames, scales=None, threshold=50.0, **changes):
-    return Plan(read_settings(ExploreSettings, _settings(**changes)), frames, 11, scales or {}, threshold)
+def _plan(frames, scales=None, threshold=50.0, statistics=None, **changes):
+    judge = Judge(statistics, ErrorModel.of({"scales": scales or {}}))
+    return Plan(read_settings(ExploreSettings, _settings(**changes)), frames, 11, judge, threshold)
 
 
 def _run(committee, plan, stop_after=None):
@@ -71,6 +74,34 @@ def test_heating_past_the_break_threshold_marks_the_last_trusted_frame(crystals,
     assert replica.max_score > 0.3
 
 
+@pytest.fixture
+def watched(crystals, pair_committee):
+    """A plan of three replicas that heat up between two looks, watched by the last layer of cold crystals."""
+    frames = crystals(3)
+    known = FeatureStatistics.fit(frames.numbers, pair_committee().drive(frames).features)
+    heat = [{"steps": 200, "temperature_from": 50, "temperature_to": 6000}]
+    changes = {"replicas": 3, "stride": 200, "schedules": [heat], "monitor_every": 5, "monitor_factor": 1.1}
+    return lambda statistics=known: _plan(frames, threshold=0.3, statistics=statistics, **changes)
+
+
+def test_an_unusual_last_layer_asks_the_committee_ahead_of_its_stride(watched, pair_committee):
+    blind = explore(pair_committee(), watched(None), range(3), lambda _steps, _finished: False)
+    seeing = explore(pair_committee(), watched(), range(3), lambda _steps, _finished: False)
+    for before, after in zip(blind, seeing, strict=True):
+        assert (before.early_looks, after.early_looks > 0) == (0, True)
+        assert after.stop_reason is StopReason.UNCERTAINTY
+        assert after.steps < before.steps == 200
+        # Looks that were taken for their high score are no candidates; the last trusted frame is.
+        assert [candidate.origin["stream"] for candidate in after.candidates] == [Stream.BREAK]
+
+
+def test_what_a_replica_does_is_independent_of_its_company(watched, pair_committee):
+    together = explore(pair_committee(), watched(), range(3), lambda _steps, _finished: False)[2]
+    (alone,) = explore(pair_committee(), watched(), [2], lambda _steps, _finished: False)
+    assert (together.steps, together.early_looks) == (alone.steps, alone.early_looks)
+    assert together.max_score == pytest.approx(alone.max_score, rel=1e-9)
+
+
 def test_calibration_scales_the_score_but_not_the_stored_spread(crystals, pair_committee):
     (raw,), _ = _run(pair_committee(), _plan(crystals()))
     (scaled,), _ = _run(pair_committee(), _plan(crystals(), scales={"O": 3.0}))
@@ -99,7 +130,7 @@ def test_fused_atoms_stop_before_the_first_step(pair_committee):
 def test_a_driver_without_numbers_stops_its_replica(crystals, pair_committee, pair_member, broken, steps):
     committee = pair_committee(pair_member(0.2, broken_after=broken), pair_member(0.21))
     (replica,), _ = _run(committee, _plan(crystals(), stride=100))
-    assert (replica.stop_reason, replica.steps) == (StopReason.NOT_A_NUMBER, max(steps - 1, 0))
+    assert (replica.stop_reason, replica.steps) == (StopReason.NOT_A_NUMBER, steps)
     assert len(replica.candidates) == bool(steps)
 
 
@@ -146,7 +177,7 @@ def test_the_stage_writes_aligned_files(tmp_path, tiny_committee, morse_frames, 
     candidates = FrameSet.load(tmp_path / "candidates.npz")
     committee = Committee.load(tiny_committee)
     with np.load(tmp_path / "arrays.npz") as arrays:
-        features = committee.features(candidates)
+        features = committee.drive(candidates).features
         pooled = pool_features(candidates, features, committee.species)
         assert arrays["features"] == pytest.approx(pooled, rel=1e-3, abs=1e-3)
         mean = committee.predict(candidates).forces.mean(axis=0)
