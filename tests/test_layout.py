@@ -30,6 +30,7 @@ PURE = (
     "analysis",
     "campaign",
     "worker",
+    "benchmark",
 )
 
 IMPORT_WITHOUT_AIIDA = """

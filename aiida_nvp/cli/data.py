@@ -23,7 +23,7 @@ from aiida.tools.archive.exceptions import ImportUniquenessError, ImportValidati
 
 from aiida_nvp.calculations.import_labels import REMARKS, import_calculations, import_extxyz
 from aiida_nvp.calculations.pw_nodes import PW_PLUGIN, gather
-from aiida_nvp.cli.frame import Entry, LazyGroup
+from aiida_nvp.cli.frame import Entry, LazyGroup, pairs
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.labelling.extxyz import write_extxyz
@@ -64,8 +64,8 @@ def import_file(file: Path, theory_file: Path | None, **options: Any) -> None:
     Energies: eV, meV, Ry, Ha, kcal/mol, kJ/mol. Lengths: angstrom, bohr, nm. Stress also: GPa, kbar.
     """
     parameters = {
-        "keys": _pairs("--key", options["keys"]),
-        "units": _pairs("--unit", options["units"]),
+        "keys": pairs("--key", options["keys"]),
+        "units": pairs("--unit", options["units"]),
         "keep_stress": not options["no_stress"],
         "checked": not options["unchecked"],
     }
@@ -197,16 +197,6 @@ def _dataset(identifier: str) -> DatasetData:
     if not isinstance(node, DatasetData):
         raise InputError(f"node {identifier} is a {type(node).__name__}, not a data set of frames.")
     return node
-
-
-def _pairs(option: str, given: Iterable[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in given:
-        name, sign, value = text.partition("=")
-        if not (name and sign and value):
-            raise InputError(f"{option} takes WHAT=NAME, as in energy=REF_energy, not {text!r}.")
-        found[name] = value
-    return found
 
 
 def _read_theory(file: Path | None) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import importlib
 import os
 import sysconfig
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -147,3 +147,17 @@ def _choose(context: click.Context, _parameter: click.Parameter, value: str | No
 
     with one_sentence():
         context.meta[_PROFILE_KEY] = load(value).name
+
+
+def pairs(option: str, given: Iterable[str]) -> dict[str, str]:
+    """Return what ``WHAT=NAME`` options say.
+
+    :raises InputError: for one without an equals sign or with a side left empty.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not (name and sign and value):
+            raise InputError(f"{option} takes WHAT=NAME, as in energy=REF_energy, not {text!r}.")
+        found[name] = value
+    return found
