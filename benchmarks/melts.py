@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from aiida import orm
@@ -22,6 +24,7 @@ from aiida.plugins import CalculationFactory, WorkflowFactory
 from aiida_nvp.calculations.generate import generate
 from aiida_nvp.calculations.select import select
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.labelling.extxyz import write_extxyz
 from aiida_nvp.provision.profile import load
 
 CELLS = [
@@ -41,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("loop", type=int)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("melts.extxyz"))
     arguments = parser.parse_args()
     load()
     loop = orm.load_node(arguments.loop)
@@ -48,8 +52,8 @@ def main() -> None:
     chosen = draw(loop, *candidates, arguments.seed)
     print(f"{len(chosen)} frames drawn at random", flush=True)
     labels = label(loop, chosen)
-    print(f"label<{labels.pk}>: {labels.outputs.triage['counts']}; data set {labels.outputs.dataset.pk}")
-    print(f"campaign data set {loop.outputs.dataset.pk}")
+    print(f"label<{labels.pk}>: {labels.outputs.triage['counts']}")
+    write(arguments.out, campaign=loop.outputs.dataset, random=labels.outputs.dataset)
 
 
 def explore(loop: orm.WorkChainNode, seed: int) -> tuple[DatasetData, orm.ArrayData]:
@@ -87,6 +91,17 @@ def label(loop: orm.WorkChainNode, frames: DatasetData) -> orm.WorkChainNode:
             builder[name] = value
     builder.frames = frames
     return finished(submit(builder))
+
+
+def write(path: Path, **sets: DatasetData) -> None:
+    """Write all frames into one file, each with the name of its set as ``split``."""
+    texts = []
+    for name, dataset in sets.items():
+        frames = dataset.frames
+        named = replace(frames, info=tuple({**info, "split": name} for info in frames.info))
+        texts.append(write_extxyz(named, dataset.sources))
+    path.write_text("".join(texts), encoding="utf-8")
+    print(f"{sum(len(dataset) for dataset in sets.values())} frames in {path}")
 
 
 def finished(node: orm.ProcessNode) -> orm.ProcessNode:

@@ -125,6 +125,8 @@ def _holds(found: object, sign: str, wanted: str, expression: str) -> bool:
 def _trajectory(row: Mapping[str, Any], index: int) -> str:
     if "trajectory" in row:
         return f"trajectory {row['trajectory']}"
+    if "start" in row and "replica" not in row:
+        return f"start {row['start']}"
     if "replica" in row:
         return f"replica {row.get('split', '')} {row.get('temperature', '')} {row['replica']}"
     return f"frame {index}"
