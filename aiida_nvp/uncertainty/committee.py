@@ -110,17 +110,19 @@ class AllegroMember:
 
     A package carries code: load one only if you trust its maker.
 
+    :param device: of torch, ``cpu`` or ``cuda``.
     :raises InputError: if the package is missing or damaged.
     """
 
-    def __init__(self, package: str | Path) -> None:
+    def __init__(self, package: str | Path, device: str = "cpu") -> None:
         """Load the package."""
+        self.device = device
         try:
             with warnings.catch_warnings():
                 # What the libraries still call but torch has deprecated is nothing a user can act on.
                 warnings.simplefilter("ignore")
                 calculator = NequIPCalculator._from_saved_model(
-                    str(package), device="cpu", chemical_species_to_atom_type_map=True
+                    str(package), device=device, chemical_species_to_atom_type_map=True
                 )
         except (OSError, ValueError, KeyError, AttributeError, ImportError, AssertionError) as error:
             raise InputError(f"cannot load the potential {Path(package).name}: {error}") from error
@@ -153,9 +155,9 @@ class AllegroMember:
         result = self.model(self._data(graph))
         energies, edges = result["atomic_energy"], result["edge_forces"]
         return Answer(
-            energies.detach().double().numpy().reshape(-1),
-            edges.detach().double().numpy(),
-            None if self._energies is None else self._sum_hidden(graph).detach().double().numpy(),
+            _to_numpy(energies).reshape(-1),
+            _to_numpy(edges),
+            None if self._energies is None else _to_numpy(self._sum_hidden(graph)),
         )
 
     def jacobian(self, graph: Graph) -> FloatArray:
@@ -174,7 +176,7 @@ class AllegroMember:
         columns = []
         for index, one in enumerate(total):
             (slope,) = torch.autograd.grad(one, vectors, retain_graph=index + 1 < len(total))
-            columns.append(pull_on_atoms(graph, slope.detach().double().numpy()))
+            columns.append(pull_on_atoms(graph, _to_numpy(slope)))
         return np.stack(columns, axis=-1)
 
     def _data(self, graph: Graph) -> dict[str, torch.Tensor]:
@@ -182,20 +184,21 @@ class AllegroMember:
         if (types < 0).any():
             strangers = ", ".join(sorted({str(chemical_symbols[number]) for number in graph.numbers[types < 0]}))
             raise InputError(f"the potential knows {', '.join(self.types)}; these frames also hold {strangers}.")
-        return {
+        data = {
             # With edge vectors given, positions only tell the number of atoms.
             "pos": torch.zeros((len(types), 3), dtype=torch.float64),
             "atom_types": torch.from_numpy(types),
             "edge_index": torch.from_numpy(np.stack([graph.first, graph.second])),
             "edge_vectors": torch.from_numpy(graph.vectors),
         }
+        return {name: values.to(self.device) for name, values in data.items()}
 
     def _sum_hidden(self, graph: Graph) -> torch.Tensor:
         hidden, self._hidden = self._hidden, None
         if hidden is None:
             raise InputError(f"the potential's `{READOUT}` was not used: its features need an Allegro model.")
-        total = torch.zeros((len(graph.numbers), hidden.shape[1]), dtype=hidden.dtype)
-        return total.index_add(0, torch.from_numpy(graph.first), hidden)
+        total = torch.zeros((len(graph.numbers), hidden.shape[1]), dtype=hidden.dtype, device=self.device)
+        return total.index_add(0, torch.from_numpy(graph.first).to(self.device), hidden)
 
 
 class Committee:
@@ -216,13 +219,15 @@ class Committee:
         self.species = tuple(species)
 
     @classmethod
-    def load(cls, packages: Sequence[str | Path]) -> Committee:
+    def load(cls, packages: Sequence[str | Path], device: str | None = None) -> Committee:
         """Load one member a package, with as many threads as ``OMP_NUM_THREADS`` grants (one if it says nothing).
 
+        :param device: of torch; a GPU where there is one, unless it says otherwise.
         :raises InputError: if a package cannot be loaded or the members disagree on species or cutoff.
         """
         torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS") or 1)))
-        members = [AllegroMember(package) for package in packages]
+        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        members = [AllegroMember(package, place) for package in packages]
         if len({(member.types, member.cutoff) for member in members}) != 1:
             raise InputError("a committee needs members, all of the same species and cutoff.")
         return cls(members, members[0].cutoff, members[0].types)
@@ -284,6 +289,10 @@ class Committee:
         if features is not None:
             features[mine] = np.nan
         return Prediction(energy, forces, features)
+
+
+def _to_numpy(values: torch.Tensor) -> FloatArray:
+    return np.asarray(values.detach().double().cpu().numpy(), dtype=float)
 
 
 def finite_systems(systems: Systems) -> NDArray[np.bool_]:
