@@ -25,7 +25,7 @@ from aiida_nvp.labelling.convergence_plan import distinct_points, make_series, r
 from aiida_nvp.provision.codes import load_code
 from aiida_nvp.report.convergence import HEADER, TITLES, cells, fixed, read_result
 from aiida_nvp.workflows.converge import ConvergeWorkChain
-from aiida_nvp.workflows.engines import chosen_engines
+from aiida_nvp.workflows.engines import chosen_engines, setup_command
 
 _FORMATS = (".html", ".svg")
 _UNREADABLE = (
@@ -144,7 +144,7 @@ def _engines(pw: str | None, pseudos: str | None) -> tuple[str, str]:
     missing = [option for option, value in (("--pw", code), ("--pseudos", family)) if not value]
     if missing:
         raise InputError(
-            f"no engines are set up in this profile; run `aiida-nvp setup`, or give {' and '.join(missing)}."
+            f"no engines are set up in this profile; run `{setup_command()}`, or give {' and '.join(missing)}."
         )
     return code, family
 

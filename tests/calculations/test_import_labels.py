@@ -79,7 +79,7 @@ def trajectory(path, seed=0, cells=None, extra=0):
     return node
 
 
-def job(path, *, system=None, control=None, kpoints=None, state="finished", status=0, **given):
+def job(path, *, system=None, control=None, kpoints=None, state="finished", status=0, caller=None, **given):
     """A pw.x calculation with its links; ``given`` replaces inputs, or leaves them out where it says None."""
     atoms = path[0]
     symbols = sorted(set(atoms.get_chemical_symbols()))
@@ -105,6 +105,8 @@ def job(path, *, system=None, control=None, kpoints=None, state="finished", stat
     for name, data in (inputs | {name: data for name, data in given.items() if not name.startswith(OUTPUTS)}).items():
         if data is not None:
             node.base.links.add_incoming(data.store(), LinkType.INPUT_CALC, name)
+    if caller is not None:
+        node.base.links.add_incoming(caller, LinkType.CALL_CALC, "iteration_03")
     node.set_process_state(state)
     if state == "finished":
         node.set_exit_status(status)
@@ -441,20 +443,17 @@ def test_forces_that_do_not_balance_are_told_of_the_step_that_has_them(monkeypat
     assert flag.startswith("step 1: forces add up to 0.049 eV/angstrom")
 
 
-def asked(node, system):
-    """Put the work chain over a calculation that asked for these starts of the spins."""
-    parameters = node.inputs.parameters.get_dict()
+def asking(start):
+    """A work chain that was asked for this start of V and calls a calculation."""
     parent = orm.WorkChainNode()
-    given = orm.Dict({**parameters, "SYSTEM": {**parameters["SYSTEM"], **system}}).store()
+    given = orm.Dict({"SYSTEM": {"nspin": 2, "starting_magnetization": {"V": start}}}).store()
     parent.base.links.add_incoming(given, LinkType.INPUT_WORK, "pw__parameters")
-    parent.store()
-    node.base.links.add_incoming(parent, LinkType.CALL_CALC, "iteration_03")
-    return node
+    return parent.store()
 
 
 def test_a_label_that_a_remedy_started_higher_is_of_the_level_that_was_asked_for():
     higher = {"starting_magnetization": {"V": 0.6}}
-    retried = asked(job([geometry("NaVO3", 1)], system=higher), VANADIUM)
+    retried = job([geometry("NaVO3", 1)], system=higher, caller=asking(0.3))
     outputs, node = take([retried, job([geometry("NaVO3", 2)])])
     assert node.is_finished_ok, node.exit_message
     assert outputs["summary"]["level_of_theory"]["spin"] == {"V": 0.3}
@@ -463,6 +462,6 @@ def test_a_label_that_a_remedy_started_higher_is_of_the_level_that_was_asked_for
     alone = job([geometry("NaVO3", 3)], system=higher)
     _, node = take([alone, job([geometry("NaVO3", 2)])])
     assert node.exit_status == 211
-    other = asked(job([geometry("NaVO3", 4)], system={"starting_magnetization": {"V": 0.5}}), VANADIUM)
+    other = job([geometry("NaVO3", 4)], system={"starting_magnetization": {"V": 0.5}}, caller=asking(0.3))
     _, node = take([other, job([geometry("NaVO3", 2)])])
     assert node.exit_status == 211

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from aiida import engine, orm
+from aiida.manage import get_manager
 from aiida_pseudo.groups.family import CutoffsPseudoPotentialFamily
 from ase import Atoms
 from click.testing import CliRunner
@@ -174,5 +175,6 @@ def test_structures_that_cannot_be_tested(engines, ran, tmp_path):
 
 @pytest.mark.usefixtures("no_engines")
 def test_without_a_setup_the_missing_options_are_named(cell):
-    assert "run `aiida-nvp setup`, or give --pw and --pseudos." in invoke(cell).output
+    name = get_manager().get_profile().name
+    assert f"run `aiida-nvp setup -p {name}`, or give --pw and --pseudos." in invoke(cell).output
     assert "or give --pseudos." in invoke(cell, "--pw", "pw@localhost").output
