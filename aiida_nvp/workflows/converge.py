@@ -166,7 +166,7 @@ class ConvergeWorkChain(SlidingWindow):
             trajectories[key], parameters[key] = job.outputs.output_trajectory, job.outputs.output_parameters
             if self.LABELLER.HAS_STATE:
                 retrieved[key] = job.outputs.retrieved
-        return collect_convergence(
+        result: orm.Dict = collect_convergence(
             structure=orm.load_node(self.ctx.structure),
             settings=self.inputs.settings,
             plan=self.inputs.plan,
@@ -176,6 +176,7 @@ class ConvergeWorkChain(SlidingWindow):
             retrieved=retrieved,
             metadata={"call_link_label": name},
         )
+        return result
 
     def conclude(self) -> ExitCode | None:
         """End well, or name the series whose reference failed."""
