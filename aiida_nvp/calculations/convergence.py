@@ -16,8 +16,10 @@ from aiida_nvp.calculations.structure import to_structure
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frame import canonical
 from aiida_nvp.labelling.convergence_plan import (
+    ConvergencePlan,
     Point,
     Series,
+    combination,
     distinct_points,
     make_series,
     read_plan,
@@ -26,8 +28,11 @@ from aiida_nvp.labelling.convergence_verdict import (
     Measured,
     Tried,
     Verdict,
+    beyond_tolerance,
     errors_against,
     find_warnings,
+    finest,
+    in_words,
     judge,
     state_note,
 )
@@ -54,13 +59,15 @@ def collect_convergence(
 
     :param structure: what was calculated.
     :param settings: that all points have in common.
-    :param outcomes: by key of the point: ``{"reason": why it failed or "", "reused": bool}``.
+    :param outcomes: by key of the point: ``{"reason": why it failed or "", "reused": bool}``; once what is proposed
+        has been calculated as well, that point is among them and is checked.
     :param calculations: namespaces ``trajectories``, ``parameters`` and ``retrieved`` by key of the point.
 
-    The result is ``{"formula", "atoms", "base", "tolerances", "series", "proposal", "warnings", "cost"}``. A series is
-    ``{"rows", "verdict"}``, its last row the reference. Energies are in eV per atom, forces in eV/angstrom, stress and
-    pressure in GPa, cutoffs in Ry, distances of k-points in 1/angstrom; ``code_s`` are seconds inside pw.x.
-    ``proposal.settings`` are label settings, those alone that a series has shown to be enough.
+    The result is ``{"formula", "atoms", "base", "tolerances", "series", "proposal", "cross_check", "warnings",
+    "cost"}``. A series is ``{"rows", "verdict"}``, its last row the reference. Energies are in eV per atom, forces in
+    eV/angstrom, stress and pressure in GPa, cutoffs in Ry, distances of k-points in 1/angstrom; ``code_s`` are seconds
+    inside pw.x. ``proposal.settings`` are label settings, those alone that a series has shown to be enough.
+    ``cross_check`` is None until they have been calculated together.
     """
     choices, wanted = read_settings(settings.get_dict()), read_plan(plan.get_dict())
     atoms = structure.get_ase()
@@ -76,6 +83,14 @@ def collect_convergence(
         rows = [_row(name, entry, tried[-1].measured, results[entry.point.key]) for entry in tried]
         tables[name.value] = {"rows": rows, "verdict": verdicts[name].plain()}
     everything = [Tried(point, results[key].measured) for key, point in distinct_points(series).items()]
+    proposal = _proposal(series, verdicts, wanted)
+    check = None
+    proposed = proposed_point(proposal, atoms)
+    if proposed is not None and proposed.key in outcomes:
+        key = proposed.key
+        results[key] = _read(calculations, outcomes[key], key, proposed.settings(choices), atoms)
+        check = _cross_check(wanted, series, proposed, results)
+    doubt = [check["sentence"]] if check and not check["agrees"] else []
     return orm.Dict(
         {
             "formula": atoms.get_chemical_formula(),
@@ -83,8 +98,9 @@ def collect_convergence(
             "base": {"cutoff_wfc_ry": wanted.base_cutoff_ry, "dual": wanted.base_dual},
             "tolerances": wanted.tolerances.model_dump(mode="json"),
             "series": tables,
-            "proposal": _proposal(series, verdicts),
-            "warnings": find_warnings(everything, wanted.tolerances),
+            "proposal": proposal,
+            "cross_check": check,
+            "warnings": find_warnings(everything, wanted.tolerances) + doubt,
             "cost": {
                 "points": len(results),
                 "reused": sum(result.reused for result in results.values()),
@@ -92,6 +108,11 @@ def collect_convergence(
             },
         }
     )
+
+
+def proposed_point(proposal: Mapping[str, Any], atoms: Atoms) -> Point | None:
+    """Return the point that a proposal names, or None for one that leaves something open."""
+    return combination(proposal["settings"], atoms.cell.array) if proposal["complete"] else None
 
 
 @dataclass(frozen=True)
@@ -159,7 +180,39 @@ def _row(series: Series, tried: Tried, reference: Measured | None, result: _Resu
     return row
 
 
-def _proposal(series: Mapping[Series, Sequence[Point]], verdicts: Mapping[Series, Verdict]) -> dict[str, Any]:
+def _cross_check(
+    plan: ConvergencePlan, series: Mapping[Series, Sequence[Point]], proposed: Point, results: Mapping[str, _Result]
+) -> dict[str, Any]:
+    """Return how the proposed settings, taken together, compare with the finest of all series together."""
+    result = results[proposed.key]
+    name = f"{proposed.cutoff_wfc_ry:g} and {proposed.cutoff_rho_ry:g} Ry, mesh {'x'.join(map(str, proposed.mesh))}"
+    check = {
+        "name": name,
+        "point": proposed.key,
+        "code_s": round(result.code_s, 2),
+        "reused": result.reused,
+        "agrees": False,
+    }
+    (crossing,) = [point for point in series[Series.CUTOFF] if point.cutoff_wfc_ry == plan.base_cutoff_ry]
+    base = results[crossing.key].measured
+    references = [results[points[-1].key].measured for points in series.values()]
+    there = [measured for measured in references if measured is not None]
+    if result.measured is None:
+        return check | {"sentence": f"the proposed settings together ({name}) failed: {result.reason}"}
+    if base is None or len(there) < len(references):
+        return check | {"sentence": f"the proposed settings together ({name}) have nothing to be compared with."}
+    errors = errors_against(finest(base, there), result.measured)
+    beyond = beyond_tolerance(errors, plan.tolerances)
+    note = state_note(base, result.measured)
+    found = f"differ in {beyond}" if beyond else f"agree within the tolerances: {in_words(errors)}"
+    words = f"the proposed settings together ({name}) and the finest of all series together {found}"
+    check |= {"agrees": not beyond, "sentence": f"{words}{f', being in {note}' if note else ''}."}
+    return check | errors.plain()
+
+
+def _proposal(
+    series: Mapping[Series, Sequence[Point]], verdicts: Mapping[Series, Verdict], plan: ConvergencePlan
+) -> dict[str, Any]:
     """Return the settings that are shown to be enough.
 
     The density's cutoff follows that of the waves upwards alone: what augmentation charges need is an absolute cutoff,
@@ -169,13 +222,14 @@ def _proposal(series: Mapping[Series, Sequence[Point]], verdicts: Mapping[Series
     settings: dict[str, Any] = {}
     if Series.CUTOFF in taken:
         settings["cutoff_wfc_ry"] = taken[Series.CUTOFF].cutoff_wfc_ry
-        if Series.DUAL in taken:
+        if Series.DUAL not in series:
+            settings["cutoff_rho_ry"] = taken[Series.CUTOFF].cutoff_rho_ry
+        elif Series.DUAL in taken:
             tested = taken[Series.DUAL]
             settings["cutoff_rho_ry"] = tested.dual * max(taken[Series.CUTOFF].cutoff_wfc_ry, tested.cutoff_wfc_ry)
     if Series.KPOINTS in taken:
         settings["kpoints"] = {"distance_per_angstrom": taken[Series.KPOINTS].k_distance}
-    return {
-        "complete": len(taken) == len(series),
-        "settings": settings,
-        "reasons": {name.value: verdict.reason for name, verdict in verdicts.items()},
-    }
+    reasons = {name.value: verdict.reason for name, verdict in verdicts.items()}
+    if Series.DUAL not in series:
+        reasons[Series.DUAL.value] = f"not varied: {plan.base_dual:g} in all points."
+    return {"complete": len(taken) == len(series), "settings": settings, "reasons": reasons}

@@ -19,7 +19,7 @@ from ase import Atoms
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aiida_nvp.calculations.merge import ERROR_INPUT, ERROR_MIXED_LEVELS
-from aiida_nvp.calculations.pw_nodes import calculation_name, read_run, xml_of
+from aiida_nvp.calculations.pw_nodes import calculation_name, read_run, stdout_of, xml_of
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frame import frame_id
 from aiida_nvp.common.frameset import FrameSet
@@ -27,8 +27,9 @@ from aiida_nvp.common.vocabulary import LabellerName, LabelMode
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.labelling.extxyz import SAME_ENERGY, ReadFrames, read_extxyz
 from aiida_nvp.labelling.extxyz_frame import read_choices
-from aiida_nvp.labelling.label_state import LabelState, imported_state
+from aiida_nvp.labelling.label_state import LabelState, imported_state, step_balance
 from aiida_nvp.labelling.one_level import MixedLevelsError, common_theory, differences, refuse_others, stated_theory
+from aiida_nvp.labelling.pw_forces import ForceBalance, force_balances
 from aiida_nvp.labelling.pw_level import PwLevel, PwRun, read_level
 from aiida_nvp.labelling.pw_output import IonicStep, LeftOut, check_units, ionic_steps
 from aiida_nvp.labelling.pw_state import FIRST_WITH_HUBBARD_CARD
@@ -99,8 +100,8 @@ def import_calculations(
     :param choices: as in :class:`ImportChoices`.
     :param theory: the level of theory that all calculations have to be of; read from their inputs where not given.
     :param calculations: namespaces ``trajectories``, ``results``, ``structures``, ``parameters``, ``settings``,
-        ``kpoints``, ``distances``, ``retrieved`` and ``pseudos``, as ``aiida_nvp.calculations.pw_nodes.gather``
-        collects them.
+        ``kpoints``, ``distances``, ``retrieved``, ``asked`` and ``pseudos``, as
+        ``aiida_nvp.calculations.pw_nodes.gather`` collects them.
 
     Exit status 210 if nothing can be used, 211 if the calculations are of several levels of theory, both with a
     sentence.
@@ -197,14 +198,20 @@ class _Batch:
                 self.leave(key, str(error))
                 continue
             last = max([*(step.index for step in steps), *(entry.index for entry in left_out)], default=None)
-            taken = [self._take(step, key, left_out, state if step.index == last else LabelState()) for step in steps]
+            balances, flags = self._balances(key), []
+            taken = []
+            for step in steps:
+                known, flag = step_balance(balances, step)
+                ends = state if step.index == last else LabelState()
+                taken.append(self._take(step, key, left_out, ends, known))
+                flags += [flag] if taken[-1] else []
             self.rows.append(
                 {
                     "calculation": self.name(key),
                     "kind": self.runs[key].calculation,
                     "labels": sum(taken),
                     "left_out": [{"step": entry.index, "reason": entry.reason} for entry in left_out],
-                    "flags": [state.flag] if state.flag else [],
+                    "flags": list(filter(None, [*flags, state.flag])),
                 }
             )
         self._refuse_nothing()
@@ -238,8 +245,17 @@ class _Batch:
         except InputError as error:
             return LabelState(last_fault=str(error))
 
-    def _take(self, step: IonicStep, key: str, left_out: list[LeftOut], state: LabelState) -> bool:
-        """Take one step unless it is no label or its geometry is there already."""
+    def _balances(self, key: str) -> list[ForceBalance]:
+        retrieved = self.nodes.get("retrieved", {}).get(key)
+        return [] if retrieved is None else force_balances(stdout_of(retrieved))
+
+    def _take(
+        self, step: IonicStep, key: str, left_out: list[LeftOut], state: LabelState, balance: Mapping[str, Any]
+    ) -> bool:
+        """Take one step unless it is no label or its geometry is there already.
+
+        :param balance: what is known of the balance of its forces.
+        """
         if state.last_fault:
             left_out.append(LeftOut(step.index, state.last_fault))
             return False
@@ -251,7 +267,7 @@ class _Batch:
             left_out.append(LeftOut(step.index, f"the geometry has a label already{other}"))
             return False
         self.known[identity] = len(self.atoms)
-        known_state = {"state": state.info} if state.info else {}
+        known_state = {**balance, **({"state": state.info} if state.info else {})}
         self.atoms.append(step.atoms)
         self.info.append({"origin": _origin(self.runs[key], step), "label": {**step.info, **known_state}})
         self.sources.append({"label": self.process(key)} if self.process(key) else {})

@@ -15,7 +15,7 @@ from aiida import orm
 from aiida.engine import calcfunction
 from ase import Atoms
 
-from aiida_nvp.calculations.pw_nodes import xml_of
+from aiida_nvp.calculations.pw_nodes import stdout_of, xml_of
 from aiida_nvp.calculations.structure import to_structure
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frame import frame_id
@@ -23,7 +23,8 @@ from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.vocabulary import LabellerName, StartRecipe
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.labelling.branches import BranchCheck, Solution, compare, usual_start
-from aiida_nvp.labelling.label_state import LabelState, label_state
+from aiida_nvp.labelling.label_state import LabelState, label_state, step_balance
+from aiida_nvp.labelling.pw_forces import ForceBalance, force_balances
 from aiida_nvp.labelling.pw_output import IonicStep, check_units, ionic_steps
 from aiida_nvp.labelling.settings import LabelSettings, read_settings
 from aiida_nvp.labelling.theory import pw_theory, rehearsal_theory, theory_hash
@@ -161,10 +162,10 @@ class _Reading:
     code_s: float
     steps: list[tuple[IonicStep, dict[str, Any]]] = field(default_factory=list)
     left_out: list[dict[str, Any]] = field(default_factory=list)
-    flag: str = ""
+    flags: tuple[str, ...] = ()
 
     def harvest(self, labels: int) -> Harvest:
-        flags = [self.flag] if self.flag and labels else []
+        flags = self.flags if labels else ()
         return Harvest(labels=labels, left_out=self.left_out, code_s=self.code_s, flags=flags)
 
 
@@ -237,14 +238,18 @@ class _Reader:
         reasons = [{"step": entry.index, "reason": entry.reason} for entry in left_out]
         last = len(steps) + len(left_out) - 1
         taken: list[tuple[IonicStep, dict[str, Any]]] = []
+        flags = []
+        balances = outputs.balances()
         for step in steps:
             fault = state.last_fault if step.index == last else state.fault
             if fault:
                 reasons.append({"step": step.index, "reason": fault})
             else:
-                taken.append((step, {"state": state.info} if step.index == last and state.info else {}))
-        flag = state.flag if any(step.index == last for step, _ in taken) else ""
-        return replace(reading, steps=taken, left_out=reasons, flag=flag)
+                known, flag = step_balance(balances, step)
+                state_known = {"state": state.info} if step.index == last and state.info else {}
+                taken.append((step, known | state_known))
+                flags += [flag, state.flag if step.index == last else ""]
+        return replace(reading, steps=taken, left_out=reasons, flags=tuple(filter(None, flags)))
 
 
 @dataclass(frozen=True)
@@ -264,6 +269,10 @@ class JobOutputs:
     def arrays(self) -> dict[str, Any]:
         """Return the arrays of the trajectory by name, as :func:`ionic_steps` takes them."""
         return {name: self.trajectory.get_array(name) for name in self.trajectory.get_arraynames()}
+
+    def balances(self) -> list[ForceBalance]:
+        """Return how well the forces of each geometry balance; an empty list for a labeller that does not tell."""
+        return [] if self.retrieved is None else force_balances(stdout_of(self.retrieved))
 
     def state(self, settings: LabelSettings, atoms: Atoms, recipe: StartRecipe | None = None) -> LabelState:
         """Return the state behind the label; an empty one for a labeller that has none.

@@ -11,12 +11,14 @@ from aiida.common.exceptions import NotExistent, NotExistentAttributeError
 from aiida_quantumespresso.calculations.pw import PwCalculation
 
 from aiida_nvp.labelling.pw_level import PwRun
+from aiida_nvp.labelling.scf_remedies import asked_parameters
 from aiida_nvp.labelling.upf import Pseudo, read_upf
 
 PW_PLUGIN = "aiida.calculations:quantumespresso.pw"
 """Process type of what is looked for."""
 _MOVING = ("relax", "vc-relax", "md", "vc-md")
 _MESH_MAKER = "create_kpoints_from_distance"
+_ASKED = "pw__parameters"
 _LABELS = {"energy", "forces"}
 
 
@@ -69,6 +71,16 @@ def xml_of(retrieved: orm.FolderData) -> bytes | None:
     return None if found is None else retrieved.get_object_content(found, mode="rb")
 
 
+def stdout_of(retrieved: orm.FolderData) -> str:
+    """Return what pw.x wrote to its standard output, or an empty string if that was not kept."""
+    job = retrieved.creator
+    stated = job.get_option("output_filename") if isinstance(job, orm.CalcJobNode) else None
+    name = stated or PwCalculation._DEFAULT_OUTPUT_FILE
+    if name not in retrieved.base.repository.list_object_names():
+        return ""
+    return retrieved.get_object_content(name, mode="rb").decode(errors="replace")
+
+
 def read_run(namespaces: Mapping[str, Mapping[str, Any]], key: str, known: dict[str, Pseudo] | None = None) -> PwRun:
     """Return what the calculation called ``key`` was given, as plain values.
 
@@ -82,11 +94,14 @@ def read_run(namespaces: Mapping[str, Mapping[str, Any]], key: str, known: dict[
     structure: orm.StructureData = namespaces["structures"][key]
     settings = namespaces.get("settings", {}).get(key)
     distance = namespaces.get("distances", {}).get(key)
+    parameters, asked = namespaces["parameters"][key].get_dict(), namespaces.get("asked", {}).get(key)
+    if asked is not None:
+        parameters = asked_parameters(asked.get_dict(), parameters)
     hubbard = getattr(structure, "hubbard", None)
     return PwRun(
         atoms=structure.get_ase(),
         kinds=tuple(site.kind_name for site in structure.sites),
-        parameters=namespaces["parameters"][key].get_dict(),
+        parameters=parameters,
         pseudos={kind: known[node.uuid] for kind, node in namespaces["pseudos"][key].items()},
         settings={} if settings is None else {name.upper(): value for name, value in settings.get_dict().items()},
         distance=None if distance is None else float(distance.value),
@@ -128,8 +143,17 @@ def _nodes(job: orm.CalcJobNode) -> dict[str, Any]:
         "settings": inputs.get("settings"),
         "distances": _distance(inputs["kpoints"]),
         "retrieved": outputs.get("retrieved"),
+        "asked": _asked(job, inputs["parameters"]),
     }
     return nodes | {name: node for name, node in given.items() if node is not None}
+
+
+def _asked(job: orm.CalcJobNode, used: orm.Dict) -> orm.Dict | None:
+    """Return the parameters that the work chain over a job was given, where the job had others."""
+    caller = job.caller
+    given = None if caller is None else caller.base.links.get_incoming(link_label_filter=_ASKED).first()
+    node = None if given is None else given.node
+    return node if isinstance(node, orm.Dict) and node.uuid != used.uuid else None
 
 
 def _why(job: orm.CalcJobNode) -> str:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from aiida_nvp.campaign.checks import seed_labels
 from aiida_nvp.campaign.loader import LoadedCampaign
-from aiida_nvp.common.vocabulary import LabellerName
+from aiida_nvp.campaign.schema import CellSpec, LabellerSpec
+from aiida_nvp.common.vocabulary import LabellerName, LabelMode
+from aiida_nvp.labelling.branches import most_other_starts
+from aiida_nvp.structures.composition import compose
 
 _PW_CORE_SECONDS_PER_ATOM3 = 0.03
 """Measured on spin-polarised PBE cells of 8 to 16 atoms, plane waves to 30 Ry, one core; cubic in the atoms."""
@@ -23,12 +26,14 @@ class Plan:
 
     :param rows: what and how much, for people.
     :param labels: largest number of labels.
+    :param checks: largest number of labels that are made again from another start; flagged ones come on top.
     :param trainings: largest number of trained members.
     :param core_hours: rough cost on one core of the kind that this was measured on.
     """
 
     rows: tuple[tuple[str, str], ...]
     labels: int
+    checks: int
     trainings: int
     core_hours: float
 
@@ -45,17 +50,53 @@ def make_plan(loaded: LoadedCampaign) -> Plan:
     chosen = cycles * campaign.selection.labels_per_cycle
     labels = seeds + chosen
     trainings = members * (cycles + 1)
-    seconds = labels * _label_seconds(loaded) + _training_seconds(loaded, labels) + _md_seconds(loaded)
+    checks, check_seconds = _branch_checks(loaded, chosen, seeds)
+    seconds = labels * _label_seconds(loaded) + check_seconds + _training_seconds(loaded, labels) + _md_seconds(loaded)
     rows = (
         ("cells", f"{cells} packed from {len(campaign.cells)} compositions"),
         ("labels, at most", f"{labels} ({seeds} seeds, {chosen} chosen)"),
+        *([("branch checks, at most", _check_words(loaded, checks))] if checks else []),
         ("labeller", _labeller_words(campaign.labeller.kind)),
         ("cycles, at most", str(cycles)),
         ("trainings, at most", f"{trainings} ({members} members of `{potential.name}`)"),
         ("production", _production_words(loaded)),
         ("cost, very roughly", f"{seconds / 3600:.2f} core hours"),
     )
-    return Plan(rows, labels, trainings, seconds / 3600)
+    return Plan(rows, labels, checks, trainings, seconds / 3600)
+
+
+def _branch_checks(loaded: LoadedCampaign, chosen: int, seeds: int) -> tuple[int, float]:
+    """Return how many labels are made again from another start at most, and the seconds that they take.
+
+    Single points alone are: the chosen ones, and the seeds where these are the packed cells themselves. Which labels
+    will be flagged nobody knows before.
+    """
+    campaign = loaded.campaign
+    if campaign.labeller.kind is LabellerName.REHEARSAL:
+        return 0, 0.0
+    single_points = chosen + (seeds if campaign.seeding.mode is LabelMode.SINGLE_POINT else 0)
+    checked = campaign.labeller.branch_share * single_points
+    copies = sum(cell.copies for cell in campaign.cells)
+    runs, seconds = 0.0, 0.0
+    for cell in campaign.cells:
+        again = checked * cell.copies / copies * _other_starts(campaign.labeller, cell)
+        runs += again
+        seconds += again * _PW_CORE_SECONDS_PER_ATOM3 * cell.atoms**3
+    return math.ceil(runs), seconds
+
+
+def _other_starts(labeller: LabellerSpec, cell: CellSpec) -> int:
+    symbols = [s for s, count in compose(cell.oxides, cell.reduced, cell.atoms).counts.items() for _ in range(count)]
+    settings = labeller.settings
+    # Protocols start from valences unless the settings say otherwise.
+    by_valence = settings.start == "valence" or (labeller.protocol and "start" not in settings.model_fields_set)
+    spins = by_valence or set(settings.starting_magnetization) & set(symbols)
+    return most_other_starts(symbols) if spins else 0
+
+
+def _check_words(loaded: LoadedCampaign, checks: int) -> str:
+    share = loaded.campaign.labeller.branch_share
+    return f"{checks} labels again from other starts ({share:.0%} of the single points; flagged ones come on top)"
 
 
 def _labeller_words(kind: LabellerName) -> str:

@@ -25,9 +25,9 @@ from aiida_nvp.labelling.convergence_plan import distinct_points, make_series, r
 from aiida_nvp.provision.codes import load_code
 from aiida_nvp.report.convergence import HEADER, TITLES, cells, fixed, read_result
 from aiida_nvp.workflows.converge import ConvergeWorkChain
-from aiida_nvp.workflows.engines import chosen_engines
+from aiida_nvp.workflows.engines import chosen_engines, setup_command
 
-_FORMATS = (".html", ".svg")
+_FORMATS = (".html", ".svg", ".png")
 _UNREADABLE = (
     OSError,
     UnknownFileTypeError,
@@ -55,6 +55,7 @@ _TOLERANCES = {
     "--cutoffs", metavar="RY,RY,..", help="Cutoffs of the waves, rising; default: around the recommended one."
 )
 @click.option("--duals", metavar="N,N,..", help="Cutoffs of the density as multiples of those of the waves, from 4.")
+@click.option("--no-duals", is_flag=True, help="Leave the ratio of the cutoffs as the family recommends it.")
 @click.option("--k-distances", metavar="D,D,..", help="Distances of k-points in 1/angstrom, 2 pi included; falling.")
 @click.option("--force-tolerance", type=float, metavar="EV/ANGSTROM", help="Accepted on any one atom.")
 @click.option("--stress-tolerance", type=float, metavar="GPA", help="Accepted of any one component.")
@@ -67,7 +68,7 @@ _TOLERANCES = {
 @click.option("--submit", "by_daemon", is_flag=True, help="Hand the test to the daemon instead of running it here.")
 @click.option("--watch", "follow", is_flag=True, help="With --submit: stay until the end and print the result.")
 @click.option(
-    "--report", "report", type=click.Path(dir_okay=False, path_type=Path), help="Write an .html or .svg here."
+    "--report", "report", type=click.Path(dir_okay=False, path_type=Path), help="Write an .html, .svg or .png here."
 )
 @in_profile
 def converge(structure: str, **options: Any) -> None:
@@ -80,7 +81,7 @@ def converge(structure: str, **options: Any) -> None:
     with one_sentence():
         report: Path | None = options["report"]
         if report is not None and report.suffix not in _FORMATS:
-            raise InputError(f"--report writes {' or '.join(_FORMATS)}, not {report.name}.")
+            raise InputError(f"--report writes .html, .svg or .png, not {report.name}.")
         found = Path(structure) if Path(structure).is_file() else _node(structure)
         if isinstance(found, orm.ProcessNode):
             pk = int(found.pk or 0)
@@ -120,6 +121,12 @@ def _builder(found: Path | orm.Node, options: dict[str, Any]) -> ProcessBuilder:
         for name, key in _SERIES.items()
         if options[name] is not None
     }
+    if options["no_duals"]:
+        if options["duals"]:
+            raise InputError(
+                f"--no-duals varies none of them and --duals {options['duals']} some; give one of the two."
+            )
+        overrides["duals"] = []
     overrides["tolerances"] = {key: options[name] for name, key in _TOLERANCES.items() if options[name] is not None}
     if options["settings"] is not None:
         overrides["settings"] = read_inputs(options["settings"])
@@ -134,7 +141,10 @@ def _builder(found: Path | orm.Node, options: dict[str, Any]) -> ProcessBuilder:
     )
     plan = read_plan(builder.plan.get_dict())
     count = len(distinct_points(make_series(plan, canonical(structure.get_ase()).cell.array)))
-    click.echo(f"{structure.get_formula()}, {len(structure.sites)} atoms: {count} calculations with {family}")
+    click.echo(
+        f"{structure.get_formula()}, {len(structure.sites)} atoms: {count} calculations with {family}, "
+        "then one of what they propose"
+    )
     return builder
 
 
@@ -144,7 +154,7 @@ def _engines(pw: str | None, pseudos: str | None) -> tuple[str, str]:
     missing = [option for option, value in (("--pw", code), ("--pseudos", family)) if not value]
     if missing:
         raise InputError(
-            f"no engines are set up in this profile; run `aiida-nvp setup`, or give {' and '.join(missing)}."
+            f"no engines are set up in this profile; run `{setup_command()}`, or give {' and '.join(missing)}."
         )
     return code, family
 
@@ -191,6 +201,9 @@ def _show(node: orm.ProcessNode, report: Path | None) -> None:
             padded = [text.rjust(width) for text, width in zip(values, widths, strict=True)]
             click.echo("  ".join([*padded, remark]).rstrip())
         click.echo(series["verdict"]["reason"])
+    check = result.get("cross_check")
+    if check and check["agrees"]:
+        click.echo(f"\nChecked: {check['sentence']}")
     for warning in result["warnings"]:
         click.echo(f"\nWarning: {warning}", err=True)
     if result["proposal"]["settings"]:

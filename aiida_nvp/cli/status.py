@@ -17,8 +17,8 @@ from aiida.common.links import LinkType
 from aiida.manage import get_manager
 
 from aiida_nvp.provision.daemon import daemon_is_running, is_attached
-from aiida_nvp.provision.profile import setup_command
 from aiida_nvp.worker.job import PROGRESS_FILE
+from aiida_nvp.workflows.engines import setup_command
 
 _POLL_S = 2.0
 _PROGRESS_S = 20.0

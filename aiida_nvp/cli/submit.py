@@ -14,7 +14,7 @@ from aiida_nvp.cli.frame import in_profile, load_usual_profile, one_sentence
 from aiida_nvp.cli.inputs import fill_builder, load_process, read_inputs
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.provision.daemon import daemon_is_running
-from aiida_nvp.provision.profile import setup_command
+from aiida_nvp.workflows.engines import setup_command
 
 _YAML = (".yaml", ".yml")
 

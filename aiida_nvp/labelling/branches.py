@@ -15,10 +15,11 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from aiida_nvp.common.elements import ANION, cation
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import StartRecipe
 from aiida_nvp.labelling.settings import LabelSettings
-from aiida_nvp.labelling.valence import starting_state
+from aiida_nvp.labelling.valence import oxidation_counts, starting_state
 
 FloatArray = NDArray[np.float64]
 
@@ -115,6 +116,22 @@ def other_starts(atoms: Atoms, settings: LabelSettings) -> tuple[StartRecipe, ..
         return tuple(recipe for recipe in _OTHERS if starting_state(atoms, recipe).differs)
     except InputError:
         return ()
+
+
+def most_other_starts(symbols: Sequence[str]) -> int:
+    """Return from how many other starts a geometry of these atoms can be made again at most.
+
+    :param symbols: of a cell whose spins are free, as for :func:`other_starts`.
+    """
+    try:
+        counts = oxidation_counts(symbols)
+    except InputError:
+        return 0
+    known = {symbol: cation(symbol) for symbol in set(symbols) - {ANION}}
+    open_sites = sum(symbol in known and known[symbol].open_shell for symbol in symbols)
+    permuted = any(len(by_state) > 1 for by_state in counts.values())
+    # One spin has no neighbour to oppose.
+    return int(permuted) + int(open_sites > 1)
 
 
 def is_drawn(identity: str, share: float) -> bool:

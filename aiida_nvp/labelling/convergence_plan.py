@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.labelling.pw_input import pw_mesh
@@ -56,10 +56,11 @@ class ConvergencePlan(BaseModel):
     """The values of the three series and what is accepted.
 
     :param cutoffs_ry: cutoffs of the waves, rising.
-    :param duals: cutoffs of the density as multiples of those of the waves, rising from 4.
+    :param duals: cutoffs of the density as multiples of those of the waves, rising from 4; empty if they are not
+        varied, as norm-conserving pseudopotentials allow.
     :param k_distances: of neighbouring k-points as in :class:`KPointDensity`, falling.
     :param base_cutoff_ry: the one of ``cutoffs_ry`` at which duals and meshes are varied.
-    :param base_dual: the one of ``duals`` at which cutoffs and meshes are varied.
+    :param base_dual: the one of ``duals`` at which cutoffs and meshes are varied, or that of all points.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,12 +69,14 @@ class ConvergencePlan(BaseModel):
     duals: tuple[Annotated[float, Field(ge=LEAST_DUAL, allow_inf_nan=False)], ...]
     k_distances: tuple[Annotated[float, Field(gt=0.02, le=5)], ...]
     base_cutoff_ry: float
-    base_dual: float
+    base_dual: Annotated[float, Field(ge=LEAST_DUAL, allow_inf_nan=False)]
     tolerances: Tolerances = Tolerances()
 
     @field_validator("cutoffs_ry", "duals", "k_distances")
     @classmethod
-    def _enough_to_compare(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+    def _enough_to_compare(cls, values: tuple[float, ...], field: ValidationInfo) -> tuple[float, ...]:
+        if not values and field.field_name == "duals":
+            return values
         if len(values) < _FEWEST:
             raise ValueError(
                 f"{_listed(values) or 'nothing'} given; give two values or more, the last is the reference"
@@ -101,7 +104,7 @@ class ConvergencePlan(BaseModel):
             ("base_cutoff_ry", self.base_cutoff_ry, self.cutoffs_ry),
             ("base_dual", self.base_dual, self.duals),
         ):
-            if value not in values:
+            if values and value not in values:
                 raise ValueError(f"{name} {value:g} has to be one of {_listed(values)}")
         return self
 
@@ -125,7 +128,8 @@ class Point:
     @property
     def cutoff_rho_ry(self) -> float:
         """The cutoff of the density in Ry."""
-        return self.dual * self.cutoff_wfc_ry
+        # A dual may itself be a quotient of cutoffs, which has to come out as the same cutoff again.
+        return round(self.dual * self.cutoff_wfc_ry, 6)
 
     @property
     def key(self) -> str:
@@ -186,16 +190,29 @@ def make_series(plan: ConvergencePlan, cell: NDArray[np.float64]) -> dict[Series
         )
     (coarsest, widest), *_ = meshes.items()
     cutoff, dual = plan.base_cutoff_ry, plan.base_dual
-    return {
+    series = {
         Series.CUTOFF: [Point(value, dual, widest, coarsest) for value in plan.cutoffs_ry],
         Series.DUAL: [Point(cutoff, value, widest, coarsest) for value in plan.duals],
         Series.KPOINTS: [Point(cutoff, dual, distance, mesh) for mesh, distance in meshes.items()],
     }
+    return {name: points for name, points in series.items() if points}
 
 
 def distinct_points(series: Mapping[Series, Sequence[Point]]) -> dict[str, Point]:
     """Return each point once, under its key."""
     return {point.key: point for points in series.values() for point in points}
+
+
+def combination(settings: Mapping[str, Any], cell: NDArray[np.float64]) -> Point:
+    """Return the point of a complete proposal: cutoffs and density of k-points together.
+
+    :param settings: with ``cutoff_wfc_ry``, ``cutoff_rho_ry`` and ``kpoints`` as a density.
+    :param cell: (3, 3) angstrom, rows are vectors.
+    """
+    chosen = read_settings(settings)
+    distance = float(settings["kpoints"]["distance_per_angstrom"])
+    dual = chosen.cutoff_rho_ry / chosen.cutoff_wfc_ry
+    return Point(chosen.cutoff_wfc_ry, dual, distance, pw_mesh(chosen, cell))
 
 
 def nearest(values: Sequence[float], wanted: float) -> float:

@@ -123,6 +123,40 @@ def errors_against(reference: Measured, measured: Measured) -> Errors:
     )
 
 
+def finest(base: Measured, references: Sequence[Measured]) -> Measured:
+    """Return what the most stringent settings of all series together would give, if their effects add up.
+
+    Each reference differs from the base in one setting; the changes that they make are added to the base. The run
+    itself, finest in everything at once, would cost more than all others together.
+
+    :param base: the point in which the series cross.
+    :param references: the most stringent point of each series.
+    """
+    stresses = [measured.stress for measured in (base, *references) if measured.stress is not None]
+    stress = None
+    if base.stress is not None and len(stresses) == len(references) + 1:
+        stress = base.stress + np.sum([there - base.stress for there in stresses[1:]], axis=0)
+    return Measured(
+        base.energy + sum(there.energy - base.energy for there in references),
+        base.forces + np.sum([there.forces - base.forces for there in references], axis=0),
+        stress,
+    )
+
+
+def beyond_tolerance(errors: Errors, tolerances: Tolerances) -> str:
+    """Return what of the errors lies beyond its tolerance, in words, or an empty string."""
+    limits = (
+        ("force", errors.force_max, tolerances.force, "eV/angstrom"),
+        ("stress", errors.stress_gpa, tolerances.stress_gpa, "GPa"),
+        ("energy", errors.energy_per_atom, tolerances.energy_per_atom, "eV/atom"),
+    )
+    return ", ".join(
+        f"{what} by {error:.3g} {unit} (tolerance {limit:g})"
+        for what, error, limit, unit in limits
+        if error is not None and limit is not None and error > limit
+    )
+
+
 def judge(series: Series, tried: Sequence[Tried], tolerances: Tolerances) -> Verdict:
     """Return the cheapest setting from which on all is within the tolerances.
 
@@ -147,7 +181,7 @@ def judge(series: Series, tried: Sequence[Tried], tolerances: Tolerances) -> Ver
     taken = others[chosen]
     errors = errors_against(last.measured, taken.measured or last.measured)
     names = f"{_named(series, taken)} and all stricter settings agree with {_named(series, last)}"
-    words = f"{names} within the tolerances: {_in_words(errors)}."
+    words = f"{names} within the tolerances: {in_words(errors)}."
     return Verdict(chosen, f"{words} Looser: {fault}." if fault else f"{words} No looser setting was tried.")
 
 
@@ -185,27 +219,19 @@ def _fault(series: Series, tried: Tried, reference: Measured, tolerances: Tolera
     if tried.measured is None:
         return f"{name} failed ({tried.reason.rstrip('.')}), so that nothing is known of it"
     errors = errors_against(reference, tried.measured)
-    limits = (
-        ("force", errors.force_max, tolerances.force, "eV/angstrom"),
-        ("stress", errors.stress_gpa, tolerances.stress_gpa, "GPa"),
-        ("energy", errors.energy_per_atom, tolerances.energy_per_atom, "eV/atom"),
-    )
-    beyond = [
-        f"{what} by {error:.3g} {unit} (tolerance {limit:g})"
-        for what, error, limit, unit in limits
-        if error is not None and limit is not None and error > limit
-    ]
+    beyond = beyond_tolerance(errors, tolerances)
     if not beyond:
         return ""
     note = state_note(reference, tried.measured)
-    return f"{name} differs in {', '.join(beyond)}" + (f", being in {note}" if note else "")
+    return f"{name} differs in {beyond}" + (f", being in {note}" if note else "")
 
 
 def _named(series: Series, tried: Tried) -> str:
     return tried.point.named(series)
 
 
-def _in_words(errors: Errors) -> str:
+def in_words(errors: Errors) -> str:
+    """Return the errors with their units."""
     words = [f"force {errors.force_max:.3g} eV/angstrom"]
     if errors.stress_gpa is not None:
         words.append(f"stress {errors.stress_gpa:.3g} GPa")

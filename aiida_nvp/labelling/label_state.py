@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ase import Atoms
 
 from aiida_nvp.common.vocabulary import StartRecipe
-from aiida_nvp.labelling.outliers import valence_outlier
+from aiida_nvp.labelling.outliers import unbalanced_forces, valence_outlier
+from aiida_nvp.labelling.pw_forces import ForceBalance, balance_of
+from aiida_nvp.labelling.pw_output import IonicStep
 from aiida_nvp.labelling.pw_state import ElectronicState, hubbard_mismatch, oxidation_states, read_state
 from aiida_nvp.labelling.settings import LabelSettings
 from aiida_nvp.labelling.valence import starting_state
@@ -61,6 +63,18 @@ def imported_state(xml: bytes, atoms: Atoms) -> LabelState:
     :raises InputError: if the file is cut off or not of pw.x.
     """
     return _read(read_state(xml), atoms)
+
+
+def step_balance(balances: Sequence[ForceBalance], step: IonicStep) -> tuple[dict[str, Any], str]:
+    """Return what is known of the balance of the forces of one step, and a sentence if it deserves a look.
+
+    :param balances: of the whole output.
+    """
+    balance = balance_of(balances, step.index, step.atoms.get_forces())
+    if balance is None:
+        return {}, ""
+    flag = unbalanced_forces(balance.net)
+    return balance.plain(), f"step {step.index}: {flag}" if flag and len(balances) > 1 else flag
 
 
 def _read(state: ElectronicState, atoms: Atoms) -> LabelState:

@@ -1,11 +1,15 @@
-"""Labels that are finished and still deserve a look: the calculation says one thing, chemistry another."""
+"""Labels that are finished and still deserve a look: chemistry, or a law of physics, says otherwise."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.labelling.valence import oxidation_counts
+
+NET_FORCE: Final = 0.05
+"""eV/angstrom, on a cell; more is left where the grid of the density is coarse or the cycle stopped early."""
 
 
 def valence_outlier(symbols: Sequence[str], found: Mapping[int, int | None]) -> str:
@@ -32,3 +36,16 @@ def valence_outlier(symbols: Sequence[str], found: Mapping[int, int | None]) -> 
                 f"oxidation states of {symbol} add up to {total:+d}, charge balance asks {balanced:+d} ({shown})"
             )
     return "; ".join(faults)
+
+
+def unbalanced_forces(net: float | None) -> str:
+    """Return a sentence if the forces of a label do not cancel, or an empty string.
+
+    :param net: length of their sum before pw.x takes it off, eV/angstrom; None where nobody knows.
+    """
+    if net is None or net <= NET_FORCE:
+        return ""
+    return (
+        f"forces add up to {net:.3f} eV/angstrom before pw.x takes the sum off, above {NET_FORCE:g}: the density needs "
+        "a higher cutoff or the cycle a lower threshold"
+    )

@@ -3,7 +3,7 @@
 A finished job is no proof of the physics that was asked for: releases before 7.1 ignore the ``HUBBARD`` card, an
 unconverged cycle ends with JOB DONE too, and one geometry has several self-consistent solutions. The file speaks of the
 last geometry of a run. Its forces cannot show how well they are balanced: pw.x takes their sum off before it writes
-them.
+them. :mod:`~aiida_nvp.labelling.pw_forces` reads that from the standard output.
 """
 
 from __future__ import annotations

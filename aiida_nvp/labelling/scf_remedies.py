@@ -51,6 +51,21 @@ def scf_remedy(attempt: int, parameters: Mapping[str, Mapping[str, Any]]) -> Rem
     return Remedy(name, changed, detour)
 
 
+def asked_parameters(
+    asked: Mapping[str, Mapping[str, Any]], used: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return ``used`` with the starting magnetisations that were asked for, if a remedy made those used of them.
+
+    A remedy drives the cycle to the solution that was asked for, so it is no part of the level of theory.
+    """
+    higher: Parameters = {"SYSTEM": copy.deepcopy(dict(asked.get("SYSTEM", {})))}
+    _start_higher(higher)
+    system, name = used.get("SYSTEM", {}), "starting_magnetization"
+    if name not in higher["SYSTEM"] or higher["SYSTEM"][name] != system.get(name):
+        return used
+    return {**used, "SYSTEM": {**system, name: asked["SYSTEM"][name]}}
+
+
 def _mix_gently(parameters: Parameters) -> None:
     electrons = parameters.setdefault("ELECTRONS", {})
     electrons["mixing_beta"] = BETA_FACTOR * float(electrons.get("mixing_beta", 0.7))

@@ -19,10 +19,10 @@ from aiida_nvp.provision import verdi_hook
 from aiida_nvp.provision.codes import load_code
 from aiida_nvp.provision.computer import COMPUTER, uses_login_shell
 from aiida_nvp.provision.daemon import BrokerState, broker_folder, daemon_is_running, read_broker
-from aiida_nvp.provision.profile import load, setup_command
+from aiida_nvp.provision.profile import load
 from aiida_nvp.provision.pseudopotentials import load_family
 from aiida_nvp.provision.pw_check import PwTrial, try_pw
-from aiida_nvp.workflows.engines import Engines, chosen_engines
+from aiida_nvp.workflows.engines import Engines, chosen_engines, setup_command
 
 _PROGRAM_TIMEOUT_S = 60
 _LIBRARIES = ("torch", "nequip", "nequip-allegro", "aiida-core", "aiida-quantumespresso", "ase")

@@ -15,8 +15,9 @@ from aiida.plugins import BrokerFactory
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.provision.steps import Outcome
+from aiida_nvp.workflows.engines import USUAL_PROFILE
 
-PROFILE = "nvp"
+PROFILE = USUAL_PROFILE
 CACHED = ("aiida.calculations:quantumespresso.pw", "aiida.calculations:nvp.rehearsal")
 """Labels are the costly part and depend on nothing but their inputs."""
 
@@ -35,11 +36,6 @@ def default_engines_folder() -> Path:
     """Return where engines are installed: ``$AIIDA_PATH/.engines``, or beside the profiles where that is not set."""
     folder = config_folder()
     return folder.parent / ".engines" if os.environ.get("AIIDA_PATH") else folder / "engines"
-
-
-def setup_command(name: str | None) -> str:
-    """Return the command that repairs the profile of this name; the usual one need not be named."""
-    return "aiida-nvp setup" if name in (None, PROFILE) else f"aiida-nvp setup -p {name}"
 
 
 def load(name: str | None = None) -> Profile:

@@ -12,18 +12,19 @@ from aiida import orm
 from aiida_nvp import __version__
 from aiida_nvp.report.convergence import HEADER, TITLES, cells, fixed, read_result
 from aiida_nvp.report.document import page_environment, write_whole
-from aiida_nvp.report.figures_convergence import convergence_figure
+from aiida_nvp.report.figures_convergence import convergence_figure, convergence_image
 from aiida_nvp.report.style import written
 
 
 def write_convergence(node: orm.ProcessNode, path: Path) -> Path:
-    """Write the test to ``path``, as a drawing if that ends in ``.svg``, else as a page; whole or not at all.
+    """Write the test to ``path``: a drawing if that ends in ``.svg`` or ``.png``, else a page; whole or not at all.
 
     :raises InputError: if the process left no result.
     """
     result = read_result(node)
-    text = convergence_figure(result) if path.suffix == ".svg" else _page(node, result)
-    return write_whole(path, text)
+    if path.suffix == ".png":
+        return write_whole(path, convergence_image(result))
+    return write_whole(path, convergence_figure(result) if path.suffix == ".svg" else _page(node, result))
 
 
 def _page(node: orm.ProcessNode, result: Mapping[str, Any]) -> str:
@@ -33,6 +34,7 @@ def _page(node: orm.ProcessNode, result: Mapping[str, Any]) -> str:
         .render(
             node=node,
             result=result,
+            check=result.get("cross_check"),
             formula=written(result["formula"]),
             header=HEADER,
             titles=TITLES,

@@ -21,6 +21,7 @@ from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.report.history import LabelSource, Lineage, Proposal
 from aiida_nvp.report.links import AnyData, creator, inputs, process_ref, ref
 
+_IMPORT = "import_calculations"
 FORCE_TOLERANCE = 1e-4
 """Forces of a frame and of the calculation behind it agree within this many eV/angstrom."""
 
@@ -76,7 +77,7 @@ class _Walker:
             calculation, step = self._match(trajectory, identity, atoms)
             label = _label_source(calculation, step, trajectory[0])
             hops.append(calculation)
-            proposal = self._find_proposal(calculation, hops)
+            proposal = self._given(calculation, hops) or self._find_proposal(calculation, hops)
         except _Lost as lost:
             misses.append(str(lost))
         return Lineage(
@@ -126,6 +127,8 @@ class _Walker:
                         f"none of the {len(trajectories)} trajectories read by {_name(process)} holds this geometry."
                     )
                 return found
+            if not self.inputs(process, DatasetData):
+                raise _Lost(f"{_name(process)} took its label from a file: no calculation in this database made it.")
             dataset = self._holder(process, identity)
 
     def _match(self, found: tuple[TrajectoryData, ...], identity: str, atoms: Atoms) -> tuple[ProcessNode, int]:
@@ -139,6 +142,15 @@ class _Walker:
                     raise _Lost(f"no calculation created {_name(trajectory)}, which holds the label.")
                 return calculation, step
         raise _Lost(f"{_name(found[0])} holds the geometry, but with other forces than the frame.")
+
+    def _given(self, calculation: ProcessNode, hops: list[ProcessNode]) -> Proposal | None:
+        """Return the start geometry of an imported calculation where no process of this database made it."""
+        imported = any(hop.process_label == _IMPORT for hop in hops)
+        structures = self.inputs(calculation, StructureData) if imported else {}
+        for structure in structures.values():
+            if self.creator(structure) is None:
+                return Proposal(None, ref(structure), {}, {})
+        return None
 
     def _find_proposal(self, calculation: ProcessNode, hops: list[ProcessNode]) -> Proposal:
         dataset, identity = self._start(calculation, hops)

@@ -105,6 +105,13 @@ def panels(figure: Figure, rows: int, columns: int) -> list[Axes]:
     return list(figure.subplots(rows, columns, squeeze=False).ravel())
 
 
+def to_png(figure: Figure) -> bytes:
+    """Return the figure as an image; equal figures have equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None}, facecolor="white")
+    return buffer.getvalue()
+
+
 def to_svg(figure: Figure, description: str) -> str:
     """Return the figure as an ``<svg>`` element for use inside a page.
 

@@ -17,7 +17,7 @@ from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import LabellerName
 from aiida_nvp.labelling.settings import LabelSettings
 from aiida_nvp.workflows.campaign import CampaignWorkChain
-from aiida_nvp.workflows.engines import Engines, chosen_engines
+from aiida_nvp.workflows.engines import Engines, chosen_engines, setup_command
 from aiida_nvp.workflows.protocols.resolve import (
     Resolved,
     cutoff_warnings,
@@ -61,7 +61,7 @@ def find_code(label: str, purpose: str) -> orm.AbstractCode:
         known = ", ".join(sorted(code.full_label for code in codes)) or "none"
         raise InputError(
             f"no single code `{label}` for {purpose} in this profile (there is: {known}); "
-            "run `aiida-nvp setup`, or name another code in the campaign file."
+            f"run `{setup_command()}`, or name another code in the campaign file."
         ) from error
 
 
@@ -85,7 +85,7 @@ def _engines(loaded: LoadedCampaign) -> Engines:
         missing += [] if labeller.pseudos or rehearsal else ["labeller.pseudos"]
         if missing:
             raise InputError(
-                f"{loaded.source.path}: no engines are set up in this profile; run `aiida-nvp setup`, "
+                f"{loaded.source.path}: no engines are set up in this profile; run `{setup_command()}`, "
                 f"or give {', '.join(missing)}."
             )
         chosen = Engines("", "", "")

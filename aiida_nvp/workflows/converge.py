@@ -12,7 +12,7 @@ from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
 from aiida_pseudo.data.pseudo.upf import UpfData
 from ase import Atoms
 
-from aiida_nvp.calculations.convergence import collect_convergence, convergence_structure
+from aiida_nvp.calculations.convergence import collect_convergence, convergence_structure, proposed_point
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frame import canonical
 from aiida_nvp.common.frameset import FrameSet
@@ -28,7 +28,8 @@ class ConvergeWorkChain(SlidingWindow):
     """Run pw.x on one structure along three series of settings and propose the cheapest that are enough.
 
     Each point is the child process of a label, so that labels and tests find each other's calculations by caching. A
-    point that fails is a row with its reason. A test that is not converged ends well: its verdict says how to go on.
+    point that fails is a row with its reason. What is proposed is then calculated as a whole and checked. A test that
+    is not converged ends well: its verdict says how to go on.
     """
 
     LABELLER: ClassVar[type[Labeller]] = PwLabeller
@@ -46,7 +47,15 @@ class ConvergeWorkChain(SlidingWindow):
         spec.input("in_flight", default=lambda: orm.Int(4), help="Jobs running at once.", valid_type=orm.Int, **as_node)
         spec.input("options", default=lambda: orm.Dict({}), help="Options of the jobs.", valid_type=orm.Dict, **as_node)
         spec.output("result", valid_type=orm.Dict, help="A row for every point, verdicts, proposal with its reasons.")
-        spec.outline(cls.validate, cls.prepare, while_(cls.has_work)(cls.advance), cls.collect, cls.conclude)
+        spec.outline(
+            cls.validate,
+            cls.prepare,
+            while_(cls.has_work)(cls.advance),
+            cls.propose,
+            while_(cls.has_work)(cls.advance),
+            cls.collect,
+            cls.conclude,
+        )
         spec.exit_code(201, "ERROR_INVALID_PLAN", message="The test is asked for in a wrong way: {message}")
         spec.exit_code(203, "ERROR_LABELLER_REFUSED", message="pw.x cannot do this test: {message}")
         spec.exit_code(
@@ -134,15 +143,30 @@ class ConvergeWorkChain(SlidingWindow):
             key = self.ctx.queue.pop(0)
             self.to_context(**{f"children.{key}": self.child(key) or self._submit(key)})
 
+    def propose(self) -> None:
+        """Look at the series, and line up the settings that they propose together, if they propose all."""
+        result = self._table("propose")
+        self.ctx.table, self.ctx.proposed = result.uuid, None
+        point = proposed_point(result["proposal"], usable_atoms(self.inputs.structure))
+        if point is not None and point.key not in self.points:
+            self.ctx.proposed = result["proposal"]
+            self.ctx.queue = [point.key]
+
     def collect(self) -> None:
-        """Turn the outputs of all jobs into the table and the proposal."""
+        """Give out the table with the proposal and its check."""
+        checked = self.ctx.proposed is not None
+        result = self._table("collect") if checked else cast(orm.Dict, orm.load_node(self.ctx.table))
+        self.out("result", result)
+
+    def _table(self, name: str) -> orm.Dict:
+        """Turn the outputs of all jobs so far into the table, under a link of this name."""
         trajectories, parameters, retrieved = {}, {}, {}
         for key, uuid in self.ctx.jobs.items():
             job = cast(orm.CalcJobNode, orm.load_node(uuid))
             trajectories[key], parameters[key] = job.outputs.output_trajectory, job.outputs.output_parameters
             if self.LABELLER.HAS_STATE:
                 retrieved[key] = job.outputs.retrieved
-        result = collect_convergence(
+        result: orm.Dict = collect_convergence(
             structure=orm.load_node(self.ctx.structure),
             settings=self.inputs.settings,
             plan=self.inputs.plan,
@@ -150,26 +174,36 @@ class ConvergeWorkChain(SlidingWindow):
             trajectories=trajectories,
             parameters=parameters,
             retrieved=retrieved,
-            metadata={"call_link_label": "collect"},
+            metadata={"call_link_label": name},
         )
-        self.out("result", result)
+        return result
 
     def conclude(self) -> ExitCode | None:
         """End well, or name the series whose reference failed."""
         verdicts = {name: series["verdict"] for name, series in self.outputs["result"]["series"].items()}
         for name, verdict in verdicts.items():
             self.report(f"{name}: {verdict['reason']}")
+        check = self.outputs["result"]["cross_check"]
+        if check:
+            self.report(check["sentence"])
         failed = [f"{name}: {verdict['reason']}" for name, verdict in verdicts.items() if not verdict["compared"]]
         return self._exit("ERROR_REFERENCE_FAILED", "; ".join(failed)) if failed else None
 
+    def _point(self, key: str) -> Point:
+        if key in self.points:
+            return self.points[key]
+        point = proposed_point(self.ctx.proposed, usable_atoms(self.inputs.structure))
+        assert point is not None
+        return point
+
     def _submit(self, key: str) -> orm.ProcessNode:
         structure = cast(orm.StructureData, orm.load_node(self.ctx.structure))
-        builder = self.labeller(self.points[key].settings(self.common)).builder(structure)
+        builder = self.labeller(self._point(key).settings(self.common)).builder(structure)
         builder.metadata.call_link_label = key
         return cast(orm.ProcessNode, self.submit(builder))
 
     def _note(self, key: str, child: orm.ProcessNode) -> None:
-        labeller = self.labeller(self.points[key].settings(self.common))
+        labeller = self.labeller(self._point(key).settings(self.common))
         usable = labeller.usable(child)
         reason = "" if usable else labeller.reason(child) or "the calculation gave no label"
         self.ctx.outcomes[key] = {

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from aiida.manage import get_manager
 
+USUAL_PROFILE = "nvp"
 _RECORD_KEY = "aiida_nvp|engines"
 
 
@@ -22,6 +23,17 @@ class Engines:
     pw: str
     worker: str
     pseudos: str
+
+
+def setup_command(name: str | None = None) -> str:
+    """Return the command that makes or repairs a profile; the usual one need not be named.
+
+    :param name: of the profile; the loaded one when absent.
+    """
+    if name is None:
+        loaded = get_manager().get_profile()
+        name = None if loaded is None else loaded.name
+    return "aiida-nvp setup" if name in (None, USUAL_PROFILE) else f"aiida-nvp setup -p {name}"
 
 
 def store_engines(engines: Engines) -> None:

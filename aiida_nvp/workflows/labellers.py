@@ -12,6 +12,7 @@ from aiida import orm
 from aiida.engine import ProcessBuilder
 from aiida_pseudo.data.pseudo.upf import UpfData
 
+from aiida_nvp.calculations.pw_nodes import stdout_of
 from aiida_nvp.calculations.rehearsal import RehearsalCalculation
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frameset import FrameSet
@@ -243,10 +244,7 @@ def _shell_words(job: orm.CalcJobNode) -> list[str]:
 
 def _last_words(job: orm.CalcJobNode) -> str:
     """Return what pw.x wrote to its standard output when it gave up, or an empty string."""
-    name = job.get_option("output_filename")
-    if "retrieved" not in job.outputs or name not in job.outputs.retrieved.base.repository.list_object_names():
-        return ""
-    return last_words(job.outputs.retrieved.get_object_content(name))
+    return last_words(stdout_of(job.outputs.retrieved)) if "retrieved" in job.outputs else ""
 
 
 def _mesh(mesh: tuple[int, int, int]) -> orm.KpointsData:

@@ -25,6 +25,11 @@ def test_numbers_keep_their_units_and_signs(convergence_node):
         "cutoff_rho_ry": 160,
         "kpoints": {"distance_per_angstrom": 2.0},
     }
+    # 40 Ry with a dual of 4 is a point of its series, so the check needs no job: 0.6 / 40 less 0.6 / 60.
+    check = result["cross_check"]
+    assert check["force_error_max"] == pytest.approx(0.005)
+    assert check["agrees"]
+    assert "40 and 160 Ry, mesh 1x1x1" in check["sentence"]
     assert result["cost"] == {"points": 5, "reused": 0, "code_s": pytest.approx(7.5)}
 
 
@@ -42,6 +47,7 @@ def test_a_failed_point_has_its_reason_and_no_numbers(convergence_node):
     assert all("energy_per_atom" in row and "force_error_max" not in row for row in others)
     assert not result["series"]["cutoff"]["verdict"]["compared"]
     assert set(result["proposal"]["settings"]) == {"kpoints"}
+    assert result["cross_check"] is None
 
 
 @pytest.mark.parametrize("settings", [{}, {"start": "valence"}, {"hubbard": {"terms": {"V": {"u_ev": 3.0}}}}])

@@ -19,6 +19,7 @@ from aiida_nvp.calculations.pw_nodes import PW_PLUGIN, gather
 from aiida_nvp.calculations.structure import to_structure
 from aiida_nvp.common.frame import frame_id
 from aiida_nvp.labelling.extxyz import write_extxyz
+from aiida_nvp.labelling.pw_forces import force_balances
 from aiida_nvp.labelling.pw_output import stress_from_pw
 from aiida_nvp.labelling.settings import LabelSettings
 from aiida_nvp.labelling.theory import pw_theory, theory_hash
@@ -78,7 +79,7 @@ def trajectory(path, seed=0, cells=None, extra=0):
     return node
 
 
-def job(path, *, system=None, control=None, kpoints=None, state="finished", status=0, **given):
+def job(path, *, system=None, control=None, kpoints=None, state="finished", status=0, caller=None, **given):
     """A pw.x calculation with its links; ``given`` replaces inputs, or leaves them out where it says None."""
     atoms = path[0]
     symbols = sorted(set(atoms.get_chemical_symbols()))
@@ -104,6 +105,8 @@ def job(path, *, system=None, control=None, kpoints=None, state="finished", stat
     for name, data in (inputs | {name: data for name, data in given.items() if not name.startswith(OUTPUTS)}).items():
         if data is not None:
             node.base.links.add_incoming(data.store(), LinkType.INPUT_CALC, name)
+    if caller is not None:
+        node.base.links.add_incoming(caller, LinkType.CALL_CALC, "iteration_03")
     node.set_process_state(state)
     if state == "finished":
         node.set_exit_status(status)
@@ -419,3 +422,46 @@ def test_a_file_that_is_cut_off_costs_the_geometry_that_it_tells_of():
     outputs, _ = take([job(relaxation(), retrieved=folder("truncated"))])
     (row,) = outputs["summary"]["calculations"]
     assert (row["labels"], [entry["step"] for entry in row["left_out"]]) == (2, [2])
+
+
+def test_forces_that_do_not_balance_are_told_of_the_step_that_has_them(monkeypatch):
+    """Two steps of a real relaxation; the second sums to 0.049 eV/angstrom, so a limit below that finds it alone."""
+    monkeypatch.setattr("aiida_nvp.labelling.outliers.NET_FORCE", 0.04)
+    text = (XML / "na3vo4-forces-atomic-7.2.out").read_text()
+    balances = force_balances(text)
+    path = relaxation("Na3VO4", steps=2)
+    labels = trajectory(path)
+    labels.set_array("forces", np.stack([balance.forces for balance in balances]))
+    retrieved = folder()
+    retrieved.base.repository.put_object_from_bytes(text.encode(), "aiida.out")
+    outputs, node = take([job(path, output_trajectory=labels, retrieved=retrieved)])
+    assert node.is_finished_ok, node.exit_message
+    stored = [info["label"] for info in outputs["dataset"].frames.info]
+    assert [label["net_force"] for label in stored] == [round(balance.net, 6) for balance in balances]
+    assert stored[1]["scf_force_correction"] > 0.1
+    (flag,) = outputs["summary"]["calculations"][0]["flags"]
+    assert flag.startswith("step 1: forces add up to 0.049 eV/angstrom")
+
+
+def asking(start):
+    """A work chain that was asked for this start of V and calls a calculation."""
+    parent = orm.WorkChainNode()
+    given = orm.Dict({"SYSTEM": {"nspin": 2, "starting_magnetization": {"V": start}}}).store()
+    parent.base.links.add_incoming(given, LinkType.INPUT_WORK, "pw__parameters")
+    return parent.store()
+
+
+def test_a_label_that_a_remedy_started_higher_is_of_the_level_that_was_asked_for():
+    higher = {"starting_magnetization": {"V": 0.6}}
+    retried = job([geometry("NaVO3", 1)], system=higher, caller=asking(0.3))
+    outputs, node = take([retried, job([geometry("NaVO3", 2)])])
+    assert node.is_finished_ok, node.exit_message
+    assert outputs["summary"]["level_of_theory"]["spin"] == {"V": 0.3}
+    assert len(outputs["dataset"]) == 2
+
+    alone = job([geometry("NaVO3", 3)], system=higher)
+    _, node = take([alone, job([geometry("NaVO3", 2)])])
+    assert node.exit_status == 211
+    other = job([geometry("NaVO3", 4)], system={"starting_magnetization": {"V": 0.5}}, caller=asking(0.3))
+    _, node = take([other, job([geometry("NaVO3", 2)])])
+    assert node.exit_status == 211

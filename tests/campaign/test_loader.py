@@ -58,6 +58,7 @@ def write(tmp_path):
         path.write_text(CAMPAIGN.replace(old, new, 1) if old else CAMPAIGN)
         return path
 
+    _write.path = tmp_path / "campaign.yaml"
     return _write
 
 
@@ -88,6 +89,26 @@ def test_plan_respects_the_label_budget(write):
     plan = make_plan(load_campaign(write("max_labels: 40", "max_labels: 20")))
     assert plan.labels == 3 * 5 + 6
     assert plan.trainings == 3 * 2
+
+
+def priced(write, labeller, atoms=8):
+    text = CAMPAIGN.replace("labeller: {kind: rehearsal}", f"labeller: {{kind: quantumespresso, {labeller}}}")
+    write().write_text(text.replace("atoms: 8, copies", f"atoms: {atoms}, copies"))
+    return make_plan(load_campaign(write.path))
+
+
+def test_plan_counts_the_labels_that_a_branch_check_makes_again(write):
+    """Of 16 atoms a cell has two V, which can be opposed; of 8 one, which cannot; NaPO3 has none."""
+    one, two, all_up = (
+        priced(write, f"branch_share: 0.5, settings: {{{settings}}}", atoms)
+        for settings, atoms in (("start: valence", 8), ("start: valence", 16), ("starting_magnetization: {}", 16))
+    )
+    assert (one.checks, two.checks, all_up.checks) == (0, 4, 0)
+    assert all_up.labels == two.labels
+    assert two.core_hours - all_up.core_hours == pytest.approx(12 * 0.5 * 2 / 3 * 0.03 * 16**3 / 3600)
+    words = "4 labels again from other starts (50% of the single points; flagged ones come on top)"
+    assert dict(two.rows)["branch checks, at most"] == words
+    assert "branch checks, at most" not in dict(one.rows)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from aiida import orm
+from aiida.manage import get_manager
 from aiida_pseudo.groups.family import CutoffsPseudoPotentialFamily
 from click.testing import CliRunner
 
@@ -44,7 +45,8 @@ def test_check_names_the_faulty_line(tmp_path):
 def test_check_names_engines_that_are_missing():
     result = invoke(campaign.check, REHEARSAL)
     assert result.exit_code == 1
-    assert "no engines are set up in this profile; run `aiida-nvp setup`" in result.output
+    name = get_manager().get_profile().name
+    assert f"no engines are set up in this profile; run `aiida-nvp setup -p {name}`" in result.output
 
 
 @pytest.fixture

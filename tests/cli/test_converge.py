@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from aiida import engine, orm
+from aiida.manage import get_manager
 from aiida_pseudo.groups.family import CutoffsPseudoPotentialFamily
 from ase import Atoms
 from click.testing import CliRunner
@@ -86,6 +87,15 @@ def test_a_stored_structure_is_taken_as_it_is(engines, cell, ran):
     assert ran[0].plan["cutoffs_ry"] == [28, 34, 40, 50, 64]
 
 
+@pytest.mark.parametrize("options", [("--no-duals",), ("--duals", "")])
+def test_duals_can_be_left_out(engines, cell, ran, options):
+    result = invoke(cell, "--cutoffs", "30,40,60", *options, "--k-distances", "2,1")
+    assert result.exit_code == 0, result.output
+    assert (ran[0].plan["duals"], ran[0].plan["base_dual"]) == ([], 8)
+    assert "5 atoms: 4 calculations with local, then one of what they propose" in result.output
+    assert "Checked: the proposed settings together (40 and 160 Ry, mesh 1x1x1)" in result.output
+
+
 def test_the_daemon_gets_the_test(engines, cell, monkeypatch):
     taken = []
 
@@ -128,7 +138,8 @@ FAULTS = [
     (["--protocol", "quick"], "no label protocol `quick`"),
     (["--pseudos", "none"], "no pseudopotential family `none`"),
     (["--pw", "none@here"], "there is no code 'none@here'"),
-    (["--report", "test.pdf"], "--report writes .html or .svg, not test.pdf."),
+    (["--report", "test.pdf"], "--report writes .html, .svg or .png, not test.pdf."),
+    (["--no-duals", "--duals", "4,8"], "--no-duals varies none of them and --duals 4,8 some; give one of the two."),
     (["--submit", "--report", "test.html"], "--report with --submit needs --watch"),
     (["--settings", "none.yaml"], "the inputs file none.yaml cannot be read"),
 ]
@@ -174,5 +185,6 @@ def test_structures_that_cannot_be_tested(engines, ran, tmp_path):
 
 @pytest.mark.usefixtures("no_engines")
 def test_without_a_setup_the_missing_options_are_named(cell):
-    assert "run `aiida-nvp setup`, or give --pw and --pseudos." in invoke(cell).output
+    name = get_manager().get_profile().name
+    assert f"run `aiida-nvp setup -p {name}`, or give --pw and --pseudos." in invoke(cell).output
     assert "or give --pseudos." in invoke(cell, "--pw", "pw@localhost").output

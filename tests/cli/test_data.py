@@ -13,6 +13,7 @@ from aiida_pseudo.data.pseudo.upf import UpfData
 from ase import Atoms
 from click.testing import CliRunner
 
+from aiida_nvp.calculations.merge import merge
 from aiida_nvp.calculations.pw_nodes import PW_PLUGIN
 from aiida_nvp.cli import nvp
 from aiida_nvp.cli.data import DATA_COMMANDS
@@ -206,3 +207,36 @@ def test_a_doubt_about_units_is_a_refusal_that_can_be_overruled(foreign, theory_
     assert result.exit_code == 0, result.output
     assert "which is no bond" in result.output
     assert "in 0 frames" in result.output
+
+
+def told(pk):
+    profile = get_manager().get_profile().name
+    return CliRunner().invoke(nvp, ["-p", profile, "lineage", str(pk), "--all"])
+
+
+def test_the_lineage_of_imported_calculations_ends_at_their_jobs(tmp_path):
+    group = orm.Group("old labels").store()
+    jobs = [pw_job(1), work_chain(2)]
+    group.add_nodes(jobs)
+    assert invoke("import-group", "old labels").exit_code == 0
+    merged = merge(a=datasets()[0])
+    for dataset in (datasets()[0], merged):
+        result = told(dataset.pk)
+        assert result.exit_code == 0, result.output
+        lines = result.output.splitlines()
+        assert lines[-1] == "2 of 2 frames traced to the calculation behind them"
+        for line, job in zip(lines, (jobs[0], jobs[1].called[0]), strict=False):
+            start = job.inputs.structure.pk
+            words = f"labelled by PwCalculation<{job.pk}>, ionic step 0; start geometry given by the user in "
+            assert line.endswith(f"{words}StructureData<{start}>.")
+
+
+def test_the_lineage_of_a_file_says_that_no_calculation_is_here(foreign, theory_file):
+    invoke("import", foreign, "--theory", theory_file, "--key", "energy=REF_energy")
+    (dataset,) = datasets()
+    result = told(dataset.pk)
+    assert result.exit_code == 1
+    first, *_, last = result.output.splitlines()
+    made_by = f"import_extxyz<{dataset.creator.pk}>"
+    assert first.endswith(f": {made_by} took its label from a file: no calculation in this database made it.")
+    assert last == "0 of 5 frames traced to the calculation behind them"

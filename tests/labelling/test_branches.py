@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_nvp.common.vocabulary import StartRecipe
-from aiida_nvp.labelling.branches import Solution, compare, is_drawn, other_starts, usual_start
+from aiida_nvp.labelling.branches import Solution, compare, is_drawn, most_other_starts, other_starts, usual_start
 from aiida_nvp.labelling.settings import LabelSettings
 
 GRID = 2.3 * np.array(list(np.ndindex(2, 2, 2)), dtype=float)
@@ -91,3 +91,12 @@ def test_a_cell_that_is_labelled_without_spins_has_no_other_start():
 def test_the_usual_start_has_the_name_of_its_recipe():
     assert usual_start(LabelSettings(start="valence")) == "ferromagnetic"
     assert usual_start(LabelSettings()) == "species"
+
+
+@pytest.mark.parametrize(
+    ("symbols", "count"), [("NaPO3", 0), ("VO2", 0), ("V2O4", 1), ("NaV2O5", 2), ("NaP", 0), ("Ar", 0)]
+)
+def test_the_most_starts_of_a_composition_bound_those_of_its_geometries(symbols, count):
+    atoms = packed(symbols)
+    assert most_other_starts(atoms.get_chemical_symbols()) == count
+    assert len(other_starts(atoms, LabelSettings(start="valence"))) <= count

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from aiida_nvp.common.errors import InputError
-from aiida_nvp.labelling.convergence_plan import Series, distinct_points, make_series, nearest, read_plan
+from aiida_nvp.labelling.convergence_plan import (
+    Series,
+    combination,
+    distinct_points,
+    make_series,
+    nearest,
+    read_plan,
+)
 from aiida_nvp.labelling.settings import LabelSettings
 
 CUBE = np.eye(3) * 5.0
@@ -69,6 +76,8 @@ def test_a_point_changes_its_setting_and_nothing_else():
         ({"cutoffs_ry": [45, float("inf")]}, "cutoffs_ry.1: Input should be a finite number"),
         ({"duals": [3, 8]}, "duals.0: Input should be greater than or equal to 4"),
         ({"duals": [8, 4]}, "duals: 8,4 does not rise"),
+        ({"duals": [8]}, "duals: 8 given; give two values or more"),
+        ({"duals": [], "base_dual": 3}, "base_dual: Input should be greater than or equal to 4"),
         ({"k_distances": [0.3, 0.5]}, "k_distances: 0.3,0.5 does not go from coarse to fine; write it as 0.5,0.3"),
         ({"k_distances": [0.5, 0.01]}, "k_distances.1: Input should be greater than 0.02"),
         ({"base_cutoff_ry": 50}, "base_cutoff_ry 50 has to be one of 30,45,60"),
@@ -93,3 +102,17 @@ def test_nearest_takes_the_stricter_of_two_and_the_wish_itself_where_nothing_is_
     assert nearest([4, 8, 12], 10) == 12
     assert nearest([4, 8, 12], 9) == 8
     assert nearest([], 9) == 9
+
+
+def test_duals_may_be_left_out_and_stay_at_the_base():
+    series = make_series(plan(duals=[], base_dual=10), CUBE)
+    assert list(series) == [Series.CUTOFF, Series.KPOINTS]
+    assert {point.dual for points in series.values() for point in points} == {10}
+
+
+def test_what_is_proposed_is_a_point_with_exactly_its_cutoffs():
+    """A density cutoff that is no whole multiple comes back as it was, so that a label finds the calculation."""
+    settings = {"cutoff_wfc_ry": 30, "cutoff_rho_ry": 320, "kpoints": {"distance_per_angstrom": 0.65}}
+    point = combination(settings, CUBE)
+    assert (point.cutoff_wfc_ry, point.cutoff_rho_ry, point.mesh) == (30, 320, (2, 2, 2))
+    assert point.key.isidentifier()

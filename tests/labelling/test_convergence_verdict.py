@@ -8,8 +8,10 @@ from aiida_nvp.labelling.convergence_plan import Point, Series, Tolerances
 from aiida_nvp.labelling.convergence_verdict import (
     Measured,
     Tried,
+    beyond_tolerance,
     errors_against,
     find_warnings,
+    finest,
     judge,
     state_note,
 )
@@ -148,3 +150,21 @@ def test_a_stress_that_is_not_there_is_told():
     without = Measured(-20.0, FORCES)
     assert "no stress" in find_warnings(series(without, REFERENCE), TOLERANCES)[0]
     assert find_warnings(series(without, REFERENCE), Tolerances(stress_gpa=None)) == []
+
+
+def test_the_finest_of_all_series_adds_what_each_reference_changes():
+    together = finest(
+        REFERENCE, [result(force=0.02, stress_gpa=0.3), result(force=0.03, energy_per_atom=0.1), REFERENCE]
+    )
+    errors = errors_against(REFERENCE, together)
+    assert errors.force_max == pytest.approx(0.05)
+    assert errors.stress_gpa == pytest.approx(0.3)
+    assert errors.energy_per_atom == pytest.approx(0.1)
+    assert finest(REFERENCE, [Measured(-20.0, FORCES)]).stress is None
+
+
+def test_what_lies_beyond_its_tolerance_is_named_alone():
+    errors = errors_against(REFERENCE, result(force=0.02, stress_gpa=0.6, energy_per_atom=0.001))
+    words = "force by 0.02 eV/angstrom (tolerance 0.01), stress by 0.6 GPa (tolerance 0.5)"
+    assert beyond_tolerance(errors, TOLERANCES) == words
+    assert beyond_tolerance(errors, Tolerances(force=0.1, stress_gpa=None)) == ""

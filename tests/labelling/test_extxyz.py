@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -200,6 +201,15 @@ def test_the_size_of_forces_alone_is_told(forces, words):
 def test_units_that_are_wrong_alike_are_seen_by_the_size_of_the_forces():
     with pytest.raises(InputError, match="above the 15 of any liquid"):
         read(text(scaled(trajectory(), 96.485, 96.485)))
+
+
+def test_the_forces_of_a_real_run_left_in_rydberg_are_refused_by_name_and_read_in_their_units():
+    content = (Path(__file__).parents[1] / "fixtures" / "pw" / "na3vo4-relax-rydberg-7.2.extxyz").read_text()
+    with pytest.raises(InputError, match=r"below the 0\.1 of any solid .* they would fit in .*Ry/bohr \(0\.2\)"):
+        read(content)
+    found = read(content, units={"energy": "Ry", "forces": "Ry/bohr"}).frame_set("level")
+    assert found.energy[0] == pytest.approx(-560.37424658 * RYDBERG_EV, rel=1e-6)
+    assert np.abs(found.forces).max() == pytest.approx(0.03451686 * RYDBERG_EV / BOHR_ANGSTROM, rel=1e-6)
 
 
 def test_lengths_in_bohr_are_no_bonds():

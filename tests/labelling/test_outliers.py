@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from ase.formula import Formula
 
-from aiida_nvp.labelling.outliers import valence_outlier
+from aiida_nvp.labelling.outliers import NET_FORCE, unbalanced_forces, valence_outlier
 
 V2O4 = list(Formula("V2O4"))
 
@@ -33,3 +33,13 @@ def test_sites_are_found_among_other_elements():
     symbols = list(Formula("NaVPO5"))
     assert valence_outlier(symbols, {1: 4}) == ""
     assert "(V1 +5)" in valence_outlier(symbols, {1: 5})
+
+
+@pytest.mark.parametrize("net", [None, 0.0, NET_FORCE])
+def test_forces_that_cancel_or_are_not_known_are_no_outlier(net):
+    assert unbalanced_forces(net) == ""
+
+
+def test_forces_that_do_not_cancel_are_told_with_the_limit_and_what_to_do():
+    said = unbalanced_forces(0.0712)
+    assert said.startswith("forces add up to 0.071 eV/angstrom before pw.x takes the sum off, above 0.05: ")

@@ -24,3 +24,26 @@ def test_a_run_that_did_not_give_up_says_nothing(text):
 def test_the_last_of_several_errors_counts():
     text = BOX.format("cdiaghg", 121, "problems computing cholesky") + BOX.format("electrons", -1, "charge is wrong")
     assert last_words(text) == "pw.x gave up in electrons (-1): charge is wrong."
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (
+            "u-without-manifold",
+            "determine_hubbard_occ (1): Mismatch between the requested and available manifolds: U was asked for on 3d "
+            "of Na, whose pseudopotential has 2s 3s 2p 3p.",
+        ),
+        ("without-pseudopotential", "readpp (1): file ./pseudo/Na.missing.UPF not found."),
+        ("overlap", "check_atoms (1): atoms #   5 and #   6 overlap!"),
+        ("odd-electrons-fixed", "electrons (1): charge is wrong: smearing is needed."),
+    ],
+)
+def test_bad_input_is_told_in_the_words_of_a_real_run(run, words):
+    text = (FIXTURES / f"na3vo4-{run}-7.2.tail.out").read_text()
+    assert last_words(text) == f"pw.x gave up in {words}"
+
+
+def test_a_hubbard_error_of_another_kind_has_no_shells_to_tell():
+    text = BOX.format("card_hubbard", 1, "Hubbard atom name missing or wrong or too long")
+    assert last_words(text) == "pw.x gave up in card_hubbard (1): Hubbard atom name missing or wrong or too long."

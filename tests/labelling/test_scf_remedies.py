@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from aiida_nvp.labelling.scf_remedies import REMEDIES, scf_remedy
+from aiida_nvp.labelling.scf_remedies import REMEDIES, asked_parameters, scf_remedy
 
 START = {
     "CONTROL": {"calculation": "scf"},
@@ -54,3 +54,18 @@ def test_what_failed_is_not_changed():
 def test_a_cell_without_spin_has_nothing_to_raise():
     plain = {"SYSTEM": {"degauss": 0.01}, "ELECTRONS": {}}
     assert scf_remedy(1, plain).parameters == plain
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_remedied_start_is_read_as_the_one_that_was_asked_for(number):
+    found = asked_parameters(START, after(number))
+    assert found["SYSTEM"] == START["SYSTEM"]
+    assert found["ELECTRONS"] == after(number)["ELECTRONS"]
+
+
+def test_another_start_and_a_detour_are_left_as_they_are():
+    other = copy.deepcopy(START)
+    other["SYSTEM"]["starting_magnetization"]["V4"] = 0.5
+    assert asked_parameters(START, other) == other
+    assert asked_parameters({}, other) == other
+    assert asked_parameters(START, after(4))["SYSTEM"]["degauss"] == pytest.approx(0.04)

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 from aiida import orm
+from PIL import Image
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.report.convergence import HEADER, cells, fixed
@@ -36,6 +37,22 @@ def test_the_drawing_is_one_svg_with_a_panel_a_series(convergence_node, tmp_path
     assert ElementTree.fromstring(text).tag.endswith("svg")
     for words in ("force error (eV/Å)", "stress error (GPa)", "cutoff of the waves (Ry)", "distance of k-points"):
         assert words in text
+
+
+def test_the_page_says_what_the_check_of_the_proposal_found(convergence_node, tmp_path):
+    node = convergence_node()
+    page = write_convergence(node, tmp_path / "test.html").read_text()
+    assert node.outputs["result"]["cross_check"]["sentence"] in page
+    assert "Largest force error 0.005 eV/Å" in page
+
+
+def test_the_drawing_may_be_an_image(convergence_node, tmp_path):
+    node = convergence_node()
+    image = write_convergence(node, tmp_path / "test.png")
+    with Image.open(image) as opened:
+        assert opened.format == "PNG"
+        assert opened.width > opened.height > 500
+    assert write_convergence(node, tmp_path / "again.png").read_bytes() == image.read_bytes()
 
 
 def test_cells_mark_the_proposal_and_the_reference(convergence_node):

@@ -122,7 +122,46 @@ def test_the_table_has_the_errors_that_the_stand_in_makes(converge):
         "kpoints": {"distance_per_angstrom": 1.4},
     }
     assert result["warnings"] == []
+    assert_checked(result["cross_check"], cutoff, 4 * max(cutoff, 45) / cutoff)
     assert_provenance(node, outputs["result"])
+
+
+def assert_checked(check, cutoff, dual):
+    """What is proposed lies in one of the series here, and is compared with the references put together."""
+    together = expected(90).get_forces() + expected(45, 8.0, 3).get_forces() - expected(45).get_forces()
+    difference = expected(cutoff, dual).get_forces() - together
+    assert check["force_error_max"] == pytest.approx(np.linalg.norm(difference, axis=1).max(), abs=1e-9)
+    assert check["agrees"] == (check["force_error_max"] <= 0.008)
+    assert check["point"] == f"cutoff_{cutoff:g}_dual_{dual:g}_mesh_1_1_1"
+
+
+def test_a_proposal_that_no_series_had_is_calculated_as_one_more_job(converge):
+    """60 Ry are enough at a dual of 8, and 4 at 90 Ry: 360 Ry beside 60."""
+    outputs, node = converge(plan={"cutoffs_ry": [60, 90], "base_cutoff_ry": 90, "k_distances": [1.4, 0.7]})
+    assert node.exit_status == 0, node.exit_message
+    result = outputs["result"]
+    check = result["cross_check"]
+    assert check["point"] == "cutoff_60_dual_6_mesh_1_1_1"
+    difference = expected(60, 6.0).get_forces() - expected(90, 8.0, 2).get_forces()
+    assert check["force_error_max"] == pytest.approx(np.linalg.norm(difference, axis=1).max(), abs=1e-9)
+    jobs = {link.link_label for link in node.base.links.get_outgoing(node_class=orm.CalcJobNode).all()}
+    assert len(jobs) == result["cost"]["points"] == 5
+    rows = [row["point"] for series in result["series"].values() for row in series["rows"]]
+    assert jobs - set(rows) == {check["point"]}
+    links = result.creator.base.links.get_incoming(node_class=orm.TrajectoryData).all()
+    assert {link.link_label for link in links} == {f"trajectories__{key}" for key in jobs}
+
+
+def test_without_duals_their_ratio_stays_and_is_said_to(converge):
+    plan = {"cutoffs_ry": [60, 90], "duals": [], "base_cutoff_ry": 90, "k_distances": [1.4, 0.7]}
+    outputs, node = converge(plan=plan)
+    assert node.exit_status == 0, node.exit_message
+    result = outputs["result"].get_dict()
+    assert list(result["series"]) == ["cutoff", "kpoints"]
+    assert result["proposal"]["complete"]
+    assert result["proposal"]["settings"]["cutoff_rho_ry"] == 8 * 60
+    assert result["proposal"]["reasons"]["dual"] == "not varied: 8 in all points."
+    assert result["cross_check"]["point"] == "cutoff_60_dual_8_mesh_1_1_1"
 
 
 def assert_provenance(node, result):

@@ -14,6 +14,7 @@ from aiida_quantumespresso.workflows.protocols.utils import ProtocolMixin
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.labelling.settings import LabelSettings, read_settings
+from aiida_nvp.workflows.engines import setup_command
 
 CUTOFF_KEYS = ("cutoff_wfc_ry", "cutoff_rho_ry")
 
@@ -79,7 +80,7 @@ def find_family(label: str) -> orm.Group:
     try:
         return orm.load_group(label)
     except NotExistent as error:
-        raise InputError(f"no pseudopotential family `{label}`; run `aiida-nvp setup`, or install one.") from error
+        raise InputError(f"no pseudopotential family `{label}`; run `{setup_command()}`, or install one.") from error
 
 
 def family_pseudos(family: orm.Group, species: Sequence[str]) -> dict[str, orm.UpfData]:
