@@ -28,6 +28,7 @@ def inputs():
     sources = [{"explore": f"uuid-{index}"} for index in range(6)]
     predictions = orm.ArrayData()
     predictions.set_array("forces_std", np.repeat(sigmas, 2))
+    predictions.set_array("forces_mean", np.zeros((12, 3)))
     predictions.set_array("features", np.arange(12.0).reshape(6, 2))
     return {
         "candidates": DatasetData(FrameSet.from_atoms(dimers(distances), info), sources),
@@ -92,6 +93,7 @@ def test_no_candidate_in_the_window_is_normal(inputs):
 def test_no_candidate_at_all_is_normal(inputs):
     predictions = orm.ArrayData()
     predictions.set_array("forces_std", np.empty(0))
+    predictions.set_array("forces_mean", np.empty((0, 3)))
     predictions.set_array("features", np.empty((0, 0)))
     inputs |= {"candidates": DatasetData(FrameSet.from_atoms([])), "predictions": predictions}
     outputs, node = select.run_get_node(**inputs)
@@ -104,6 +106,7 @@ def test_a_score_that_is_not_a_number(inputs):
     sigma[8] = np.nan
     predictions = orm.ArrayData()
     predictions.set_array("forces_std", sigma)
+    predictions.set_array("forces_mean", np.zeros((12, 3)))
     predictions.set_array("features", np.arange(12.0).reshape(6, 2))
     inputs["predictions"] = predictions
     rows = select(**inputs)["table"]["rows"]
