@@ -30,7 +30,7 @@ class Quality:
     :param spearman: rank correlation of uncertainty and error.
     :param auroc: area under the curve of finding the worst twentieth of the errors; 0.5 is chance.
     :param nll: mean negative log likelihood of a force component under a Gaussian of variance s^2 / 3.
-    :param ence: expected normalised calibration error, mean over bins of |rms error - rms s| / rms s.
+    :param ence: expected normalised calibration error, mean over bins of ``abs(rms error - rms s) / rms s``.
     :param miscalibration_area: mean distance of achieved from promised coverage of Gaussian intervals.
     :param sharpness: mean s, eV/angstrom.
     :param rms_z: root mean square of error over s; 1 is right, above it s is too small.
