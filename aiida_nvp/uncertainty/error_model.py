@@ -4,9 +4,9 @@
 
     log s = a_z + b log sigma + c log(|F| + eps) + e log m
 
-with sigma the committee's spread, F its mean force, of which the length counts, and m the Mahalanobis distance of the atom's
-features. The slopes are common to all species and fitted to the logarithms of the errors by least squares, in which
-one wild label weighs little; a ridge pulls them towards b = 1, c = e = 0, plain scaling of the spread, as long as
+with sigma the committee's spread, F its mean force, of which the length counts, and m the Mahalanobis distance of the
+atom's features. The slopes are common to all species and fitted to the logarithms of the errors by least squares, in
+which one wild label weighs little; a ridge pulls them towards b = 1, c = e = 0, plain scaling of the spread, as long as
 labels are few. The intercepts are set last, such that the mean square of error over s is one for each species: s is
 the rms length of the error vector (the scale of Tran et al., doi:10.1088/2632-2153/ab7e1a, made local).
 """
