@@ -87,6 +87,7 @@ def run(job: Job) -> dict[str, Any]:
     return {
         "epochs": outcome.epochs,
         "best_epoch": outcome.best_epoch,
+        "stopped_early": outcome.stopped_early,
         "n_train": len(task.split.train),
         "n_validation": len(task.split.validation),
         "n_out_of_bag": len(task.split.out_of_bag),

@@ -210,3 +210,13 @@ def test_the_package_has_the_weights_that_were_asked_for(job_folder, tiny_defini
     assert output["best_epoch"] == kept
     # Measured anew with what was packaged.
     assert output["errors"]["validation"]["force_rmse"] == pytest.approx(errors[kept - 1], rel=1e-3)
+
+
+def test_patience_ends_a_training_early(job_folder, tiny_definition):
+    """So large a rate that the first epoch is the best one."""
+    wild = trained(tiny_definition, patience=2, epochs=50, learning_rate=0.3, ema_decay=0.1)
+    folder = job_folder(definition=wild)
+    assert start(folder).wait(120) == 0, error_of(folder)
+    output = json.loads((folder / "output.json").read_text())
+    assert output["stopped_early"] is True
+    assert output["epochs"] == output["best_epoch"] + 2 < 50
