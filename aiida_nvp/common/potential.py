@@ -72,10 +72,12 @@ class CommitteeSettings(_Frozen):
     """Members differ by seed and by the share of the frames that each sees.
 
     :param members: at least three: two cannot tell which of them is wrong.
+    :param test_fraction: expected share of the trajectories whose frames no member learns from or validates on.
     """
 
     members: Annotated[int, Field(ge=3)] = 4
     bag_fraction: Annotated[float, Field(gt=0, le=1)] = 0.9
+    test_fraction: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
 
 
 class PotentialDefinition(_Frozen):

@@ -12,6 +12,7 @@ from aiida_nvp.common.potential import PotentialDefinition
 TRAIN_FILE = "train.npz"
 VALIDATION_FILE = "validation.npz"
 OUT_OF_BAG_FILE = "out_of_bag.npz"
+TEST_FILE = "test.npz"
 PARENT_FILE = "parent.nequip.zip"
 LAST_CHECKPOINT = "last.ckpt"
 BEST_CHECKPOINT = "best.ckpt"

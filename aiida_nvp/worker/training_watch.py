@@ -49,6 +49,7 @@ class Session:
     best_rmse: float = math.inf
     epochs: int = 0
     stopped_early: bool = False
+    accelerator: str = ""
 
     @property
     def out_of_patience(self) -> bool:
@@ -79,6 +80,7 @@ class TrainingWatch(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - signature of Lightning
         """Take the signal back from Lightning, which would end the training in the middle of an epoch."""
         self.session.job.listen_for_stop()
+        self.session.accelerator = pl_module.device.type
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - signature of Lightning
         """Report the epoch, keep the best weights, and end the training when there is a reason to."""
