@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -10,7 +11,7 @@ from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
-from aiida_nvp.calculations.base import ARRAYS_FILE, WorkerCalculation, seed_port
+from aiida_nvp.calculations.base import ARRAYS_FILE, WorkerCalculation, granted_cores, seed_port
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.potential import STATISTICS_FILE, PotentialDefinition
 from aiida_nvp.data.dataset import DatasetData
@@ -31,6 +32,7 @@ class AllegroTrainCalculation(WorkerCalculation):
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Declare inputs, outputs and exit codes."""
         super().define(spec)
+        spec.inputs["metadata"]["options"]["resources"].validator = _one_rank
         spec.input("frames", valid_type=DatasetData, validator=_labelled, help="Labelled frames.")
         spec.input(
             "definition", valid_type=orm.Dict, validator=_definition, help="Potential definition (one potential.yaml)."
@@ -52,7 +54,7 @@ class AllegroTrainCalculation(WorkerCalculation):
             help="Folder of a stopped training of the same inputs, which goes on from its last checkpoint.",
         )
         spec.output("potential", valid_type=PotentialData, help="The trained member.")
-        spec.output("metrics", valid_type=orm.ArrayData, help="One array a column of the metrics, one value an epoch.")
+        spec.output("metrics", valid_type=orm.ArrayData, help="Metrics, one value an epoch; part of each frame.")
         spec.output("results", valid_type=orm.Dict, help="Epochs, split, errors of the packaged model, versions.")
         spec.default_output_node = "results"
         spec.exit_code(211, "ERROR_PARENT_PACKAGE", message="The parent potential cannot be used: {message}")
@@ -92,6 +94,16 @@ class AllegroTrainCalculation(WorkerCalculation):
             before = PurePosixPath(remote.get_remote_path())
             calc_info.remote_copy_list = [(remote.computer.uuid, str(before / name), name) for name in RESTART_FILES]
         return calc_info
+
+
+def _one_rank(resources: Mapping[str, Any], _port: object) -> str | None:
+    ranks = granted_cores({**resources, "num_cores_per_mpiproc": 1})
+    if ranks == 1:
+        return None
+    return (
+        f"a training is one process, but these resources ask for {ranks}: ask for one machine with one process, and "
+        "for its cores with `num_cores_per_mpiproc`."
+    )
 
 
 def _labelled(frames: DatasetData, _port: object) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from ase.data import atomic_numbers
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.validation import validated
@@ -42,6 +42,9 @@ class TrainingSettings(_Frozen):
 
     :param keep: weights of the epoch with the ``best`` validation error, or of the ``last`` epoch, which is the better
         choice where validation frames are few: the learning rate has come down by then.
+    :param patience: epochs without a better validation force error after which a training ends; None for all epochs.
+    :param species_forces_weights: weight of a species in the mean squared force error, which is then a weighted mean
+        over the species; one that is not named has weight 1.
     """
 
     epochs: Count = 200
@@ -55,16 +58,26 @@ class TrainingSettings(_Frozen):
     ema_decay: Share = 0.99
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     keep: Literal["best", "last"] = "best"
+    patience: Count | None = None
+    species_forces_weights: dict[str, Positive] = {}
+
+    @model_validator(mode="after")
+    def _patience_needs_the_best(self) -> TrainingSettings:
+        if self.patience is not None and self.keep == "last":
+            raise ValueError("patience waits for a better epoch, so it goes with `keep: best`, not with `keep: last`")
+        return self
 
 
 class CommitteeSettings(_Frozen):
     """Members differ by seed and by the share of the frames that each sees.
 
     :param members: at least three: two cannot tell which of them is wrong.
+    :param test_fraction: expected share of the trajectories whose frames no member learns from or validates on.
     """
 
     members: Annotated[int, Field(ge=3)] = 4
     bag_fraction: Annotated[float, Field(gt=0, le=1)] = 0.9
+    test_fraction: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
 
 
 class PotentialDefinition(_Frozen):
@@ -91,6 +104,16 @@ class PotentialDefinition(_Frozen):
         if not species or len(set(species)) != len(species):
             raise ValueError("species must be given, each once")
         return species
+
+    @model_validator(mode="after")
+    def _weights_are_of_the_species(self) -> PotentialDefinition:
+        unknown = [symbol for symbol in self.training.species_forces_weights if symbol not in self.species]
+        if unknown:
+            raise ValueError(
+                f"training.species_forces_weights names {', '.join(unknown)}, "
+                f"which is not among the species ({', '.join(self.species)})"
+            )
+        return self
 
     def plain(self) -> dict[str, Any]:
         """Return JSON-ready values, the form in which the definition travels through AiiDA and into jobs."""

@@ -12,6 +12,7 @@ from aiida_nvp.common.potential import PotentialDefinition
 TRAIN_FILE = "train.npz"
 VALIDATION_FILE = "validation.npz"
 OUT_OF_BAG_FILE = "out_of_bag.npz"
+TEST_FILE = "test.npz"
 PARENT_FILE = "parent.nequip.zip"
 LAST_CHECKPOINT = "last.ckpt"
 BEST_CHECKPOINT = "best.ckpt"
@@ -170,9 +171,15 @@ def _module(definition: PotentialDefinition, rate: float, plan: TrainingPlan, ep
         weights["stress"] = training.stress_weight
     metrics = ["per_atom_energy_rmse", "per_atom_energy_mae", "forces_rmse", "forces_mae"]
     rate *= plan.rate_factor
+    loss: dict[str, Any] = {"_target_": f"nequip.train.{kind}Loss", "per_atom_energy": True, "coeffs": weights}
+    if training.species_forces_weights:
+        # nequip wants a coefficient for every type, and averages over types instead of over atoms then.
+        loss["per_type_forces_coeffs"] = {
+            symbol: training.species_forces_weights.get(symbol, 1.0) for symbol in definition.species
+        }
     module: dict[str, Any] = {
         "_target_": "nequip.train.NequIPLightningModule",
-        "loss": {"_target_": f"nequip.train.{kind}Loss", "per_atom_energy": True, "coeffs": weights},
+        "loss": loss,
         "val_metrics": {
             "_target_": f"nequip.train.{kind}Metrics",
             "coeffs": {name: 1.0 for name in [*metrics, *(["stress_rmse"] if with_stress else [])]},

@@ -2,7 +2,8 @@
 
 Files in: ``frames.npz`` (labelled), ``parent.nequip.zip`` for a warm start, ``last.ckpt`` (and ``best.ckpt``) for a
 restart. Files out: ``potential.nequip.zip``, ``statistics.npz`` (what its features were on the frames it learned from),
-``arrays.npz`` (one array a column of the metrics), ``output.json``.
+``arrays.npz`` (one array a column of the metrics; ``split``: 0 train, 1 validation,
+2 out of bag, 3 test for each frame), ``output.json``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from aiida_nvp import __version__
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.potential import STATISTICS_FILE, PotentialDefinition
-from aiida_nvp.worker.dataset_split import Split, split_frames
+from aiida_nvp.common.trajectory_key import trajectory_keys
+from aiida_nvp.worker.dataset_split import Split, frozen_test, split_frames
 from aiida_nvp.worker.job import FRAMES_FILE, Job
 from aiida_nvp.worker.nequip_config import (
     LAST_CHECKPOINT,
@@ -31,6 +33,7 @@ from aiida_nvp.worker.nequip_config import (
     OUT_OF_BAG_FILE,
     PACKAGE_FILE,
     PARENT_FILE,
+    TEST_FILE,
     TRAIN_FILE,
     VALIDATION_FILE,
     TrainingPlan,
@@ -67,6 +70,7 @@ def run(job: Job) -> dict[str, Any]:
         TRAIN_FILE: task.split.train,
         VALIDATION_FILE: task.split.validation,
         OUT_OF_BAG_FILE: task.split.out_of_bag,
+        TEST_FILE: task.split.test,
     }
     for name, indices in parts.items():
         task.frames.subset(indices).save(job.path(name))
@@ -83,13 +87,16 @@ def run(job: Job) -> dict[str, Any]:
     found = statistics.fit_statistics(job.path(PACKAGE_FILE), task.frames, task.split.train)
     found.save(job.path(STATISTICS_FILE))
     done = time.monotonic()
-    job.write_arrays(read_metrics(job.path(METRICS_FILE)))
+    job.write_arrays({**read_metrics(job.path(METRICS_FILE)), "split": task.split.codes()})
     return {
         "epochs": outcome.epochs,
         "best_epoch": outcome.best_epoch,
+        "stopped_early": outcome.stopped_early,
         "n_train": len(task.split.train),
         "n_validation": len(task.split.validation),
         "n_out_of_bag": len(task.split.out_of_bag),
+        "n_test": len(task.split.test),
+        "accelerator": outcome.accelerator,
         "warm_start": task.plan.warm_start,
         "errors": errors,
         "force_rms": task.force_rms,
@@ -121,7 +128,11 @@ def read_task(job: Job) -> Task:
         rate_factor=float(inputs.get("rate_factor", 1.0)),
     )
     split = split_frames(
-        frames.ids(), plan.seed, definition.committee.bag_fraction, definition.training.validation_fraction
+        frames.ids(),
+        plan.seed,
+        definition.committee.bag_fraction,
+        definition.training.validation_fraction,
+        frozen_test(trajectory_keys(frames), definition.committee.test_fraction),
     )
     return Task(definition, plan, frames, split, inputs.get("max_wallclock_s"))
 

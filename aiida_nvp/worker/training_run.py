@@ -80,6 +80,7 @@ def train(job: Job, task: Task) -> Session:
         force_limit=_DIVERGED_RATIO * max(1.0, task.force_rms),
         deadline_s=None if limit is None else _WALLTIME_SHARE * limit,
         keep_last=task.definition.training.keep == "last",
+        patience=task.definition.training.patience,
     )
     text = yaml.safe_dump(nequip_config(task.definition, task.plan), sort_keys=False)
     job.path(f"{_CONFIG_NAME}.yaml").write_text(text, encoding="utf-8")

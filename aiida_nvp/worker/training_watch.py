@@ -35,6 +35,7 @@ class Session:
     :param deadline_s: seconds since the start of the job after which the training stops by itself, or None.
     :param save_every_s: seconds between two checkpoints for a restart.
     :param keep_last: keep the weights of the last epoch instead of those with the lowest validation error.
+    :param patience: epochs without a lower validation error after which the training ends, or None.
     """
 
     job: Job
@@ -42,10 +43,18 @@ class Session:
     deadline_s: float | None = None
     save_every_s: float = 60.0
     keep_last: bool = False
+    patience: int | None = None
     outcome: Outcome = Outcome.STOPPED
     best_epoch: int = -1
     best_rmse: float = math.inf
     epochs: int = 0
+    stopped_early: bool = False
+    accelerator: str = ""
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the best epoch is as many epochs ago as the training may wait for a better one."""
+        return self.patience is not None and self.epochs - max(0, self.best_epoch) >= self.patience
 
 
 SESSION: ContextVar[Session] = ContextVar("SESSION")
@@ -71,6 +80,7 @@ class TrainingWatch(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - signature of Lightning
         """Take the signal back from Lightning, which would end the training in the middle of an epoch."""
         self.session.job.listen_for_stop()
+        self.session.accelerator = pl_module.device.type
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - signature of Lightning
         """Report the epoch, keep the best weights, and end the training when there is a reason to."""
@@ -93,8 +103,10 @@ class TrainingWatch(Checkpoint):
     def _keep_restart(self, trainer: Trainer) -> None:
         session, now_s = self.session, self.session.job.elapsed_s
         late = session.deadline_s is not None and now_s > session.deadline_s
-        if session.epochs == trainer.max_epochs:
+        session.stopped_early = session.out_of_patience and session.epochs != trainer.max_epochs
+        if session.stopped_early or session.epochs == trainer.max_epochs:
             session.outcome = Outcome.FINISHED
+            trainer.should_stop = True
             return
         stop = late or session.job.stop_requested
         if stop or now_s - self._saved_s > session.save_every_s:

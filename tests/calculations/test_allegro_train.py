@@ -60,6 +60,20 @@ def test_impossible_inputs_are_refused_at_once(builder, morse_frames, tiny_defin
         builder.definition = orm.Dict({**tiny_definition.plain(), "cutoff": -1})
 
 
+@pytest.mark.parametrize(
+    "resources", [{"num_machines": 2, "num_mpiprocs_per_machine": 1}, {"num_machines": 1, "tot_num_mpiprocs": 4}]
+)
+def test_more_than_one_process_is_refused(builder, resources):
+    with pytest.raises(ValueError, match=r"a training is one process.*`num_cores_per_mpiproc`"):
+        builder.metadata.options.resources = resources
+
+
+def test_more_cores_for_the_one_process_are_taken(builder, prepare):
+    resources = {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 4}
+    builder.metadata.options.resources = resources
+    assert prepare(builder)[0].prepend_text == "export OMP_NUM_THREADS=4"
+
+
 def test_execution_gives_potential_metrics_and_results(builder):
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message

@@ -46,6 +46,10 @@ def test_plain_form_survives_the_round_trip(cutoff, species, members, l_max):
         ({"name": "With Space"}, "name"),
         ({"training": {"stress_weight": -1}}, "training.stress_weight"),
         ({"training": {"validation_fraction": 0.5}}, "training.validation_fraction"),
+        ({"training": {"patience": 0}}, "training.patience"),
+        ({"training": {"patience": 5, "keep": "last"}}, "goes with `keep: best`, not with `keep: last`"),
+        ({"training": {"species_forces_weights": {"V": 2.0}}}, "names V, which is not among the species .Na, O"),
+        ({"training": {"species_forces_weights": {"O": 0.0}}}, "training.species_forces_weights.O"),
         ({"committee": {"members": 2}}, "committee.members: Input should be greater than or equal to 3"),
     ],
 )

@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_nvp.common.errors import InputError
-from aiida_nvp.worker.dataset_split import split_frames
+from aiida_nvp.worker.dataset_split import frozen_test, split_frames
 
 names = st.lists(st.text("0123456789abcdef", min_size=4, max_size=8), min_size=2, max_size=60, unique=True)
 settings = {"bag_fraction": 0.9, "validation_fraction": 0.1}
@@ -47,3 +48,30 @@ def test_bag_of_one_leaves_nothing_out():
 def test_too_few_frames_are_refused(ids):
     with pytest.raises(InputError, match="at least two different frames"):
         split_frames(ids, 0, **settings)
+
+
+def test_frozen_test_keeps_trajectories_whole_and_grows_by_whole_ones():
+    trajectories = [f"run {i // 4}" for i in range(2000)]
+    test = frozen_test(trajectories, 0.1)
+    assert len(test) == pytest.approx(200, abs=60)
+    drawn = {trajectories[i] for i in test}
+    assert list(test) == [i for i, key in enumerate(trajectories) if key in drawn]
+    assert frozen_test(trajectories[:500], 0.1) == tuple(i for i in test if i < 500)
+    assert frozen_test(trajectories, 0.0) == ()
+
+
+def test_no_member_sees_the_frozen_test():
+    test = frozen_test(IDS, 0.1)
+    for seed in range(3):
+        split = split_frames(IDS, seed, **settings, test=test)
+        assert split.test == test
+        assert sorted([*split.train, *split.validation, *split.out_of_bag, *split.test]) == list(range(len(IDS)))
+        codes = split.codes()
+        assert codes.dtype == np.int8
+        for code, part in enumerate((split.train, split.validation, split.out_of_bag, split.test)):
+            assert np.flatnonzero(codes == code).tolist() == list(part)
+
+
+def test_a_test_that_leaves_nothing_to_learn_from_is_refused():
+    with pytest.raises(InputError, match=r"got 1 beside 2 of the test \(`committee.test_fraction`\)"):
+        split_frames(["a", "b", "c"], 0, **settings, test=[0, 2])

@@ -44,6 +44,26 @@ def test_stress_enters_only_with_a_weight(tiny_definition, plan):
     assert with_it["data"]["train_dataset"]["stress"] is True
 
 
+def test_species_weights_name_every_type_of_the_loss(tiny_definition, plan):
+    assert "per_type_forces_coeffs" not in nequip_config(tiny_definition, plan)["training_module"]["loss"]
+    loss = nequip_config(changed(tiny_definition, species_forces_weights={"V": 2.0}), plan)["training_module"]["loss"]
+    assert loss["per_type_forces_coeffs"] == {"Na": 1.0, "V": 2.0, "P": 1.0, "O": 1.0}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_loss_of_nequip_weighs_the_species(tiny_definition, plan):
+    import torch
+    from hydra.utils import instantiate
+
+    weighted = changed(tiny_definition, species_forces_weights={"V": 2.0}, energy_weight=0.0)
+    species = list(tiny_definition.species)
+    loss = instantiate(nequip_config(weighted, plan)["training_module"]["loss"], type_names=species)
+    frame = {"atom_types": torch.arange(4), "num_atoms": torch.tensor([4]), "total_energy": torch.zeros(1, 1)}
+    errors = torch.tensor([1.0, 3.0, 0.0, 2.0])[:, None].repeat(1, 3)
+    found = loss({**frame, "forces": errors}, {**frame, "forces": torch.zeros(4, 3)})
+    assert found["weighted_sum"].item() == pytest.approx((1 * 1 + 2 * 9 + 0 + 1 * 4) / 5)
+
+
 def test_averaged_weights_only_with_a_decay(tiny_definition, plan):
     assert nequip_config(tiny_definition, plan)["training_module"]["ema_decay"] == 0.99
     plain = nequip_config(changed(tiny_definition, ema_decay=0.0), plan)["training_module"]

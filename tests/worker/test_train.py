@@ -118,6 +118,7 @@ def test_finished_job_tells_all(tiny_committee, tiny_definition):
     assert output["n_train"] + output["n_validation"] + output["n_out_of_bag"] == 12
     assert (output["types"], output["cutoff"], output["seed"]) == (["Na", "V", "P", "O"], 4.0, 0)
     assert output["versions"]["nequip"]
+    assert output["accelerator"] in ("cpu", "cuda")
     frames = FrameSet.load(folder / "frames.npz")
     assert output["force_rms"] == pytest.approx(np.sqrt(np.mean(frames.forces**2)))
     with np.load(folder / "arrays.npz") as arrays:
@@ -210,3 +211,35 @@ def test_the_package_has_the_weights_that_were_asked_for(job_folder, tiny_defini
     assert output["best_epoch"] == kept
     # Measured anew with what was packaged.
     assert output["errors"]["validation"]["force_rmse"] == pytest.approx(errors[kept - 1], rel=1e-3)
+
+
+def test_patience_ends_a_training_early(job_folder, tiny_definition):
+    """So large a rate that the first epoch is the best one."""
+    wild = trained(tiny_definition, patience=2, epochs=50, learning_rate=0.3, ema_decay=0.1)
+    folder = job_folder(definition=wild)
+    assert start(folder).wait(120) == 0, error_of(folder)
+    output = json.loads((folder / "output.json").read_text())
+    assert output["stopped_early"] is True
+    assert output["epochs"] == output["best_epoch"] + 2 < 50
+
+
+def test_errors_on_the_frozen_test_are_reported(job_folder, tiny_definition):
+    committee = tiny_definition.committee.model_copy(update={"test_fraction": 0.3})
+    folder = job_folder(definition=tiny_definition.model_copy(update={"committee": committee}))
+    task = task_of(folder)
+    assert start(folder).wait(120) == 0, error_of(folder)
+    output = json.loads((folder / "output.json").read_text())
+    assert output["n_test"] == len(task.split.test) > 0
+    assert output["errors"]["test"]["force_rmse"] > 0
+    with np.load(folder / "arrays.npz") as arrays:
+        assert np.flatnonzero(arrays["split"] == 3).tolist() == list(task.split.test)
+        assert len(arrays["split"]) == 12
+
+
+def test_a_training_is_reproducible(job_folder, tiny_committee):
+    """One seed and one thread on a CPU: the errors agree exactly; the bytes of a package do not (it holds times)."""
+    folder = job_folder()
+    assert start(folder).wait(120) == 0, error_of(folder)
+    first, again = (json.loads((path / "output.json").read_text()) for path in (tiny_committee[0].parent, folder))
+    print("same bytes:", (folder / "potential.nequip.zip").read_bytes() == tiny_committee[0].read_bytes())
+    assert again["errors"] == first["errors"]
