@@ -140,9 +140,9 @@ class Production:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was computed from the trajectory."""
+    """What was computed from the trajectory; ``process`` is None for one that no process analysed."""
 
-    process: ProcessRef
+    process: ProcessRef | None
     results: Values
     arrays: Arrays
 

@@ -7,7 +7,7 @@ optionally ``mobile`` species, ``bin_width``, ``forbidden_distance`` and ``struc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -46,16 +46,29 @@ def run(job: Job) -> dict[str, Any]:
     :raises InputError: on a damaged trajectory, an unknown species, a stage that is not there or is too short.
     """
     settings = AnalyseSettings.read(job.inputs)
-    trajectory = read_trajectory(job.path(TRAJECTORY_FILE))
+    results, arrays = analyse(
+        read_trajectory(job.path(TRAJECTORY_FILE)), settings, lambda index: job.progress(stage=index)
+    )
+    job.write_arrays(arrays)
+    return results
+
+
+def analyse(
+    trajectory: Trajectory, settings: AnalyseSettings, tell: Callable[[int], None]
+) -> tuple[dict[str, Any], Arrays]:
+    """Return numbers as JSON values, and curves, of each stage.
+
+    :param tell: is given the index of each stage that is done.
+    :raises InputError: on an unknown species, a stage that is not there or is too short.
+    """
     for pair in settings.pairs:
         species_of_pair(pair, trajectory.numbers)
     arrays: Arrays = {}
     stages = []
     for stage in settings.stages:
         stages.append(_stage(trajectory, stage, settings, arrays))
-        job.progress(stage=stage["index"])
-    job.write_arrays(arrays)
-    return _object(
+        tell(int(stage["index"]))
+    results = _object(
         {
             "stages": stages,
             "units": UNITS,
@@ -67,6 +80,7 @@ def run(job: Job) -> dict[str, Any]:
             "version": __version__,
         }
     )
+    return results, arrays
 
 
 def _stage(
