@@ -62,11 +62,11 @@ def mobility_map(
     if cutoff is not None and not cutoff > 0:
         raise InputError(f"mobility: the cutoff must be positive; it is {cutoff} angstrom.")
     paths = host_paths(trajectory, species)
-    msd = _msd(paths, window)
+    msd = window_msd(paths, window)
     count, half = len(msd), len(paths) // 2
     persistence = None
     if half > window and count >= _IONS_FOR_RANKS:
-        first, second = _msd(paths[:half], window), _msd(paths[half:], window)
+        first, second = window_msd(paths[:half], window), window_msd(paths[half:], window)
         persistence = bootstrap(lambda drawn: spearman(first[drawn], second[drawn]), count, seed)
     several = count > 1
     return MobilityMap(
@@ -94,7 +94,7 @@ def host_paths(trajectory: Trajectory, species: str) -> NDArray[np.float64]:
 
 
 def half_share(values: NDArray[np.float64]) -> float:
-    """Return the smallest share of the samples whose sum is half of all: 0.5 for equals, interpolated between samples."""
+    """Return the smallest share of the samples that adds up to half of all, interpolated; 0.5 for equals."""
     total = np.concatenate([[0.0], np.cumsum(np.sort(values)[::-1])])
     if not total[-1] > 0:
         return float("nan")
@@ -118,6 +118,7 @@ def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     return float(a @ b / norm) if norm > 0 else float("nan")
 
 
-def _msd(paths: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+def window_msd(paths: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """Return (n,) mean square displacements over a window of frames from (T, n, 3) paths, all time origins."""
     moved: NDArray[np.float64] = np.sum((paths[window:] - paths[:-window]) ** 2, axis=2).mean(axis=0)
     return moved
