@@ -89,12 +89,16 @@ class Runs(NamedTuple):
 @numba.njit(cache=True)
 def _runs(rows: NDArray[Any]) -> Runs:
     length = rows.shape[1]
-    start = np.empty(len(rows) * ((length + 1) // 2), dtype=np.int32)
+    # As little as most grids need: memory that is handed back to the system after every call costs more than the search.
+    start = np.empty(len(rows) * length // 8 + length, dtype=np.int32)
     stop = np.empty_like(start)
     first = np.empty(len(rows) + 1, dtype=np.int32)
     count = 0
     for row in range(len(rows)):
         first[row] = count
+        if count + length > len(start):
+            start = np.concatenate((start, np.empty_like(start)))
+            stop = np.concatenate((stop, np.empty_like(stop)))
         inside = False
         for z in range(length):
             now = rows[row, z]
@@ -132,14 +136,11 @@ def _join_rows(parent: NDArray[Any], runs: Runs, rows: tuple[int, int], touch: i
     while a < last_a and b < last_b:
         if start[a] < stop[b] + touch and start[b] < stop[a] + touch:
             i, j = _root(parent, a), _root(parent, b)
-            if i < j:
-                parent[j] = i
-            else:
-                parent[i] = j
-        if stop[a] < stop[b]:
-            a += 1
-        else:
-            b += 1
+            parent[max(i, j)] = min(i, j)
+        # Sums, because a branch would be guessed wrongly half of the time.
+        behind = int(stop[a] < stop[b])
+        a += behind
+        b += 1 - behind
 
 
 @numba.njit(cache=True)
@@ -194,7 +195,10 @@ def _stitch(runs: Runs, name: NDArray[Any], nodes: tuple[NDArray[Any], int], sid
             row = x * shape[1] + y
             if first[row] == first[row + 1]:
                 continue
-            _join_ends(forest, named, (row, row, shape[2]), 0)
+            if runs.start[first[row]] == 0:
+                _join_ends(forest, named, (row, row, shape[2]), 0)
+            if not (reach[0][2] or x in (0, shape[0] - 1) or y in (0, shape[1] - 1)):
+                continue
             for dx, dy, touch in reach:
                 over_x, over_y = (x + dx) // shape[0], (y + dy) // shape[1]
                 other = (x + dx - over_x * shape[0]) * shape[1] + y + dy - over_y * shape[1]
@@ -260,14 +264,16 @@ def _final_names(node: NDArray[Any], forest: Forest) -> tuple[NDArray[Any], NDAr
 
 
 @numba.njit(cache=True)
-def _paint(runs: Runs, number: NDArray[Any], labels: NDArray[Any], count: int) -> NDArray[Any]:
+def _paint(runs: Runs, numbers: tuple[NDArray[Any], NDArray[Any]], labels: NDArray[Any], count: int) -> NDArray[Any]:
     """Write the number of each run into the rows of ``labels``; return the cells of each cluster."""
+    final, name = numbers
     sizes = np.zeros(count, dtype=np.int64)
     for row in range(len(labels)):
         for run in range(runs.first[row], runs.first[row + 1]):
-            sizes[number[run] - 1] += runs.stop[run] - runs.start[run]
+            number = final[name[run]]
+            sizes[number - 1] += runs.stop[run] - runs.start[run]
             for z in range(runs.start[run], runs.stop[run]):
-                labels[row, z] = number[run]
+                labels[row, z] = number
     return sizes
 
 
@@ -280,7 +286,7 @@ def _cluster(occupied: NDArray[Any], reach: tuple[Any, ...]) -> tuple[NDArray[An
     forest = _stitch(runs, name, nodes, (occupied.shape, reach))
     final, roots = _final_names(nodes[0], forest)
     labels = np.zeros((n * m, k), dtype=np.int32)
-    sizes = _paint(runs, final[name], labels, len(roots))
+    sizes = _paint(runs, (final, name), labels, len(roots))
     winding = np.array(
         [
             number
