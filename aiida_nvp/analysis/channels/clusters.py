@@ -89,7 +89,7 @@ class Runs(NamedTuple):
 @numba.njit(cache=True)
 def _runs(rows: NDArray[Any]) -> Runs:
     length = rows.shape[1]
-    # As little as most grids need: memory that is handed back to the system after every call costs more than the search.
+    # As little as most grids need: memory handed back to the system after every call costs more than the search.
     start = np.empty(len(rows) * length // 8 + length, dtype=np.int32)
     stop = np.empty_like(start)
     first = np.empty(len(rows) + 1, dtype=np.int32)
