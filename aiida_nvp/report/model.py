@@ -119,6 +119,7 @@ class Cycle:
     calibration: Values
     dataset: DatasetView | None
     verdict: Verdict | None
+    warm_check: Values
 
     @property
     def audit(self) -> tuple[Values, ...]:
@@ -163,6 +164,7 @@ class Campaign:
     shifts: Values
     cycles: tuple[Cycle, ...]
     final_trains: tuple[TrainRecord, ...]
+    final_warm_check: Values
     final_review: Prediction | None
     dataset: DatasetView | None
     production: Production | None
