@@ -11,8 +11,8 @@ from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.vocabulary import StopReason, Stream
 from aiida_nvp.uncertainty.committee import Committee
 from aiida_nvp.uncertainty.error_model import ErrorModel
-from aiida_nvp.uncertainty.judge import Judge
 from aiida_nvp.uncertainty.information import most_uncertain
+from aiida_nvp.uncertainty.judge import Judge
 from aiida_nvp.uncertainty.last_layer import FeatureStatistics, pool_features
 from aiida_nvp.worker import explore as stage
 from aiida_nvp.worker.job import Job
