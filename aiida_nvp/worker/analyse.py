@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_nvp import __version__
-from aiida_nvp.analysis.percolation import percolation
+from aiida_nvp.analysis.channels.percolation import percolation
 from aiida_nvp.analysis.structure.coordination import Distribution, bonding, species_of_pair
 from aiida_nvp.analysis.structure.rdf import Rdf, radial_distribution
 from aiida_nvp.analysis.transport.msd import diffusion, frame_interval, mean_square_displacement
@@ -35,6 +35,8 @@ UNITS = {
     "diffusivity": "m^2/s",
     "temperature": "K",
     "density_ratio": "1 (local density over mean density)",
+    "barrier": "eV",
+    "barrier_kt": "kT",
 }
 
 Arrays = dict[str, NDArray[np.float64]]
@@ -111,13 +113,15 @@ def _stage(
             "error": bonds.short_pairs[1],
         },
         "msd": _displacements(frames, arrays, prefix),
-        **_percolation(frames, settings.mobile),
+        **_percolation(frames, settings.mobile, stage.get("temperature")),
     }
 
 
-def _percolation(frames: Trajectory, mobile: str | None) -> dict[str, Any]:
-    """Return the entry ``percolation``, or none where no species was asked for."""
-    return {} if mobile is None else {"percolation": {"species": mobile, **asdict(percolation(frames, mobile))}}
+def _percolation(frames: Trajectory, mobile: str | None, temperature: float | None) -> dict[str, Any]:
+    """Return the entry ``percolation``, or none where no species was asked for; barriers in eV need a temperature."""
+    if mobile is None:
+        return {}
+    return {"percolation": {"species": mobile, **asdict(percolation(frames, mobile, temperature=temperature or None))}}
 
 
 def _rdf(rdf: Rdf, arrays: Arrays, prefix: str) -> dict[str, Any]:
