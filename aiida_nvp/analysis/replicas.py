@@ -11,8 +11,8 @@ import numpy as np
 def combine(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return mean and standard error over replicas of every number that all of them have, in the same nesting.
 
-    The error is the standard deviation over replicas divided by the square root of their number: it holds what no single
-    run can know, the difference from one start to the next. Texts, flags and numbers that a replica lacks are left out.
+    The error is the standard deviation over replicas divided by the square root of their number: it holds what no
+    single run can know, the difference from one start to the next. Texts, flags and numbers that a replica lacks are left out.
     The same function serves members of a committee, each with the results of its own run.
 
     :param results: one nested mapping a replica; lists count by place.
@@ -22,7 +22,7 @@ def combine(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return combined if isinstance(combined, dict) else {}
 
 
-def _combine(values: list[Any]) -> Any:
+def _combine(values: list[Any]) -> dict[str, Any] | list[Any] | None:
     if all(isinstance(value, Mapping) for value in values):
         shared = [key for key in values[0] if all(key in value for value in values)]
         parts = {key: _combine([value[key] for value in values]) for key in shared}

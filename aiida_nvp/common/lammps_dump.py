@@ -65,7 +65,7 @@ def _frame(handle: TextIO, name: str, species: Sequence[str]) -> DumpFrame | Non
         return None
     where = f"{name}, step {step}"
     if any(word in bounds for word in ("abc", "origin")):
-        raise InputError(f"{where}: boxes of general orientation are not read; write `dump_modify triclinic/general no`.")
+        raise InputError(f"{where}: a box of general orientation is not read; dump with `triclinic/general no`.")
     flags = [word for word in bounds if len(word) == len("pp") and set(word) <= set("pfsm")]
     if any(flag != "pp" for flag in flags):
         raise InputError(f"{where}: the box is not periodic in all three directions ({' '.join(flags)}).")

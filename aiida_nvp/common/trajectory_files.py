@@ -150,7 +150,7 @@ def _time(frame: PlainFrame, index: int, settings: ReadSettings, name: str) -> f
     if frame.time_ps is not None:
         return frame.time_ps
     if frame.step is not None:
-        raise InputError(f"{name} states steps but not their length; give `timestep_fs`, or `interval_ps` of the frames.")
+        raise InputError(f"{name} states steps but not their length; give `timestep_fs` or `interval_ps`.")
     raise InputError(f"{name} states no time; give `interval_ps`, the time between two stored frames.")
 
 
@@ -175,7 +175,7 @@ def _by_ase(path: Path, kind: str) -> Iterator[PlainFrame]:
             atoms: Atoms = next(frames)
         except StopIteration:
             return
-        except Exception as error:  # noqa: BLE001 - readers of ASE raise whatever the file makes them stumble over
+        except Exception as error:
             raise InputError(f"frame {count} of {path.name} cannot be read: {error}") from error
         time = atoms.info.get(TIME_KEY)
         yield PlainFrame(
