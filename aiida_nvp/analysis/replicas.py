@@ -12,8 +12,8 @@ def combine(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return mean and standard error over replicas of every number that all of them have, in the same nesting.
 
     The error is the standard deviation over replicas divided by the square root of their number: it holds what no
-    single run can know, the difference from one start to the next. Texts, flags and numbers that a replica lacks are left out.
-    The same function serves members of a committee, each with the results of its own run.
+    single run can know, the difference from one start to the next. Texts, flags and numbers that a replica lacks are
+    left out. The same function serves members of a committee, each with the results of its own run.
 
     :param results: one nested mapping a replica; lists count by place.
     :return: each number as ``{"mean", "error", "n"}``; an empty mapping for less than two replicas.
