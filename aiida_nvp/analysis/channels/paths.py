@@ -45,11 +45,13 @@ class ChannelPath:
 def channel_paths(channel: NDArray[np.bool_], cell: NDArray[np.float64]) -> list[ChannelPath]:
     """Return the shortest closed path of each basis vector of the largest cluster that percolates, none without one.
 
-    Every closed path crosses the plane of cells that the fewest cells of the channel lie in. From the most promising of
-    these, by the least way to the next such plane, runs a search with that way and the straight distance as bounds
-    (A*: DOI 10.1109/TSSC.1968.300136), until none can be shorter by more than one per cent, or from 32 of them. A step
-    leads to one of 26 neighbours, around no corner that steps through faces could not take; then corners that see each
-    other are joined. The length is therefore an upper bound, exact for straight stretches.
+    Every closed path crosses the plane of cells that the fewest cells of the channel lie in. Groups of these are
+    halved, the most promising first, until no other can hold a path shorter by more than one per cent; each is judged
+    by a search with the straight distance and the way to the next such plane as bounds (A*: DOI
+    10.1109/TSSC.1968.300136). A step leads to one of 26 neighbours, around no corner that steps through faces could not
+    take; then corners that see each other are joined. The length is therefore an upper bound, exact for straight
+    stretches, and for winding ones known to a few per cent. Ways that leave the straight line by more than one period
+    are not found.
 
     :param channel: (n, m, k) cells of a grid.
     :param cell: (3, 3) angstrom, rows are vectors.
@@ -67,7 +69,7 @@ def channel_paths(channel: NDArray[np.bool_], cell: NDArray[np.float64]) -> list
     paths = []
     for row in found.bases[largest]:
         if row.any():
-            nodes = shortest_closed_path(inside, graph, row.astype(np.int64), box)
+            nodes = shortest_closed_path(inside, graph, row.astype(np.int64))
             paths.append(_described(nodes, inside, row.astype(np.int64), box))
     return paths
 

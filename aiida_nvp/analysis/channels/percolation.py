@@ -18,6 +18,9 @@ from aiida_nvp.common.units import BOLTZMANN_EV_K
 
 _RANKS = (1, 2, 3)
 _HALVES = 2
+_MARGIN = 2.0
+_FINE_KT = 0.1
+"""Changes of a barrier below this are no matter of the length of a run."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,13 @@ class Percolation:
     :param levels: density at which each rank appears.
     :param barrier_kt: ln(highest density of the first channel / threshold), in kT.
     :param barrier: the same in eV; None without a temperature.
+    :param barrier_drift_kt: barrier of the whole run less the mean of its halves. Noise of the counts raises barriers,
+        and so does a bottleneck that was hardly visited; both show here and not in the error.
     :param n_sites: density maxima that stand out of their surroundings by one kT.
     :param n_sites_enclosed: those from which no path leads on at any density above zero.
     :param site_barrier_kt: median over the others of ln(density of the site / density at which it percolates).
     :param site_barrier: the same in eV; None without a temperature.
+    :param sentence: what to tell the user.
     """
 
     visited_rank: int
@@ -70,10 +76,12 @@ class Percolation:
     levels: tuple[RankLevel, ...]
     barrier_kt: Estimate
     barrier: Estimate | None
+    barrier_drift_kt: float | None
     n_sites: int
     n_sites_enclosed: int
     site_barrier_kt: Estimate
     site_barrier: Estimate | None
+    sentence: str
 
 
 def percolation(
@@ -114,6 +122,7 @@ def describe(
     channel = clusters(smooth >= threshold).channel if threshold is not None else None
     levels = [from_halves(here.levels[rank], [part.levels[rank] for part in parts]) for rank in _RANKS]
     barrier = from_halves(here.barrier, [part.barrier for part in parts])
+    drift = _drift(here.barrier, [part.barrier for part in parts])
     site_barrier = from_halves(here.site_barrier, [part.site_barrier for part in parts])
     return Percolation(
         visited_rank=clusters(visited).rank,
@@ -128,11 +137,28 @@ def describe(
         levels=tuple(RankLevel(rank, level.value, level.error) for rank, level in zip(_RANKS, levels, strict=True)),
         barrier_kt=barrier,
         barrier=_in_ev(barrier, temperature),
+        barrier_drift_kt=drift,
         n_sites=len(found.sites),
         n_sites_enclosed=int(np.isnan(found.exits).sum()),
         site_barrier_kt=site_barrier,
         site_barrier=_in_ev(site_barrier, temperature),
+        sentence=_sentence(found, barrier, drift),
     )
+
+
+def _sentence(found: Sweep, barrier: Estimate, drift: float | None) -> str:
+    if not found.levels:
+        return "what the ions visited does not join up through the cell"
+    rank = len(found.levels[1].basis)
+    shape = ("channel", "sheet", "network")[rank - 1]
+    text = f"the densest way through the cell is a {shape} (rank {rank}) with a barrier of {barrier.value:.2f} kT"
+    if drift is None or barrier.error is None:
+        return f"{text}; one half of the run does not percolate, so how sure that is is not known"
+    if abs(drift) > _MARGIN * max(barrier.error, _FINE_KT):
+        return (
+            f"{text}; it still moves by {drift:+.2f} kT when the run doubles: too short a run, and a bound from above"
+        )
+    return f"{text} +- {barrier.error:.2f}"
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,13 @@ def test_periodic_site_percolation_counts(share, count):
     assert clusters(np.random.default_rng(1).random((96, 96, 96)) < share).count == count
 
 
+def test_more_neighbours_percolate_earlier():
+    """Site percolation through corners sets in at 0.0976, through faces at 0.3116."""
+    random = np.random.default_rng(0).random((48, 48, 48))
+    assert [clusters(random < share, 26).rank for share in (0.08, 0.12)] == [0, 3]
+    assert [clusters(random < share, 6).rank for share in (0.28, 0.34)] == [0, 3]
+
+
 def test_bad_grids_give_a_sentence():
     with pytest.raises(InputError, match="three axes"):
         clusters(np.ones((2, 2), dtype=bool))

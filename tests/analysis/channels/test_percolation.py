@@ -17,6 +17,7 @@ def test_an_ion_that_travels_along_x_makes_a_channel_and_a_resting_one_a_pocket(
     assert (resting.visited_rank, resting.threshold_ratio, resting.winding) == (0, None, ())
     assert (resting.n_sites, resting.n_sites_enclosed) == (1, 1)
     assert resting.site_barrier_kt.value is None
+    assert "does not join up" in resting.sentence
     path[:, 0, 0] = np.arange(64) * 0.5 - 40
     moving = percolation(trajectory(path), "Na")
     assert moving.visited_rank == 1
@@ -51,6 +52,8 @@ def test_barrier_is_that_of_the_potential_behind_the_density():
     assert found.channel_share == pytest.approx(1 / 64)
     assert found.channel_occupancy == pytest.approx(1)
     assert found.threshold_drift is not None
+    assert found.barrier_drift_kt == pytest.approx(-0.1, abs=0.01)
+    assert "channel (rank 1) with a barrier of 4.00 kT +- 0.20" in found.sentence
 
 
 def test_brownian_ions_fill_the_box_without_a_barrier(trajectory):
@@ -63,6 +66,25 @@ def test_brownian_ions_fill_the_box_without_a_barrier(trajectory):
     ratios = [level.ratio for level in found.levels]
     assert ratios == sorted(ratios, reverse=True)
     assert found.channel_share <= found.threshold_share
+
+
+def test_noise_of_few_counts_is_told_from_a_barrier(trajectory):
+    """Free walkers know no barrier; a short run shows one that falls with its length."""
+    generator = np.random.default_rng(3)
+    positions = generator.random((1, 60, 3)) * 12 + np.cumsum(generator.normal(scale=0.3, size=(200, 60, 3)), axis=0)
+    found = percolation(trajectory(positions, cell=12.0), "Na")
+    assert found.barrier_kt.value > 0.5
+    assert found.barrier_drift_kt < -0.2
+    assert "bound from above" in found.sentence
+
+
+def test_a_half_that_does_not_percolate_leaves_no_error(trajectory):
+    path = np.full((64, 1, 3), 2.1)
+    path[32:, 0, 0] = np.arange(32) * 0.5
+    found = percolation(trajectory(path), "Na")
+    assert found.visited_rank == 1
+    assert (found.threshold_error, found.barrier_drift_kt) == (None, None)
+    assert "one half of the run does not percolate" in found.sentence
 
 
 def test_temperature_must_be_positive(trajectory):
