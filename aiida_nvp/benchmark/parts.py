@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 from numpy.typing import NDArray
 
 from aiida_nvp.common.errors import InputError
+from aiida_nvp.common.frame import reduced_formula
 from aiida_nvp.common.frameset import FrameSet
 
 IntArray = NDArray[np.int64]
@@ -54,8 +54,7 @@ def tags(frames: FrameSet) -> list[dict[str, Any]]:
     for index, info in enumerate(frames.info):
         origin = info.get("origin")
         known = {**(origin if isinstance(origin, Mapping) else {}), **info}
-        formula = Atoms(frames.numbers[frames.slice_of(index)]).symbols.formula.reduce()[0]
-        rows.append({**known, COMPOSITION: format(formula, "hill")})
+        rows.append({**known, COMPOSITION: reduced_formula(frames.numbers[frames.slice_of(index)])})
     return rows
 
 

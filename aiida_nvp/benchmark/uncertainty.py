@@ -22,7 +22,7 @@ from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.uncertainty.committee import Committee
 from aiida_nvp.uncertainty.conformal import LEVELS, calibrate_residuals, coverage
 from aiida_nvp.uncertainty.last_layer import FeatureStatistics
-from aiida_nvp.uncertainty.quality import calibrated_quality, calibration_bins, coverage_curve, ranking_quality
+from aiida_nvp.uncertainty.quality import calibrated_quality, ranking_quality, reliability_curves
 from aiida_nvp.uncertainty.residuals import FloatArray, Residuals, errors_by_species, force_errors
 from aiida_nvp.uncertainty.spread import vector_std
 
@@ -140,16 +140,8 @@ def _calibrated(measured: Measured, parts: Parts, place: str, name: str, drawn: 
             level: {symbol: _mean([found[level].get(symbol) for found in species]) for symbol in species[0][level]}
             for level in species[0]
         },
-        "curves": _curves(np.concatenate(expected), np.concatenate(error)),
+        "curves": reliability_curves(np.concatenate(expected), np.concatenate(error)),
     }
-
-
-def _curves(expected: FloatArray, error: FloatArray) -> dict[str, list[float]]:
-    """Return what a reliability drawing needs, all divisions together."""
-    promised, found = calibration_bins(expected, error)
-    nominal, achieved = coverage_curve(expected, error)
-    values = {"expected": promised, "found": found, "nominal": nominal, "achieved": achieved}
-    return {name: [float(value) for value in column] for name, column in values.items()}
 
 
 def _mean(values: Sequence[float | None]) -> dict[str, float | None]:

@@ -28,7 +28,8 @@ class EvaluateCalculation(WorkerCalculation):
         spec.output(
             "predictions",
             valid_type=orm.ArrayData,
-            help="`energy` (M, F) eV, `forces` (M, N, 3) eV/angstrom, `offsets`, `numbers`, pooled `features` (F, d).",
+            help="`energy` (M, F) eV, `forces` (M, N, 3) eV/angstrom, `offsets`, `numbers`, pooled `features` (F, d); "
+            "with statistics of the training set `distance`, `last_layer` (N,) and `information` (F, R, d).",
         )
         spec.output("results", valid_type=orm.Dict, help="Counts, mean spread, and errors where frames have labels.")
         spec.default_output_node = "results"

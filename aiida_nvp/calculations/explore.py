@@ -32,7 +32,8 @@ class ExploreCalculation(WorkerCalculation):
         spec.output(
             "predictions",
             valid_type=orm.ArrayData,
-            help="`features` (F, d), `forces_mean` (N, 3) and raw `forces_std` (N,) of the committee, eV/angstrom.",
+            help="`features` (F, d), `forces_mean` (N, 3) and raw `forces_std` (N,) of the committee, eV/angstrom; "
+            "with statistics of the training set feature `distance` (N,) and `information` (F, R, d).",
         )
         spec.output("results", valid_type=orm.Dict, help="What each replica did and why it ended; totals.")
         spec.default_output_node = "results"

@@ -49,7 +49,7 @@ def make_plan(loaded: LoadedCampaign) -> Plan:
     cycles = min(campaign.stop.max_cycles, affordable)
     chosen = cycles * campaign.selection.labels_per_cycle
     labels = seeds + chosen
-    trainings = members * (cycles + 1)
+    trainings = members * (cycles + 1) + _warm_checks(loaded, cycles)
     checks, check_seconds = _branch_checks(loaded, chosen, seeds)
     seconds = labels * _label_seconds(loaded) + check_seconds + _training_seconds(loaded, labels) + _md_seconds(loaded)
     rows = (
@@ -129,10 +129,20 @@ def _label_seconds(loaded: LoadedCampaign) -> float:
 
 def _training_seconds(loaded: LoadedCampaign, labels: int) -> float:
     training, members = loaded.potential.training, loaded.potential.committee.members
-    epochs = training.epochs + training.warm_epochs * loaded.campaign.stop.max_cycles
+    cycles = loaded.campaign.stop.max_cycles
+    scratch = _warm_checks(loaded, cycles)
+    # A round from scratch trains all members in full and one of them from its parent as well.
+    epochs = training.epochs * (1 + scratch) + training.warm_epochs * (cycles - scratch + scratch / members)
     per_epoch = _TRAIN_CORE_SECONDS_PER_ATOM_EPOCH * labels * _mean_atoms(loaded)
     starts = (loaded.campaign.stop.max_cycles + 1) * _WORKER_START_S
     return members * (epochs * per_epoch + starts)
+
+
+def _warm_checks(loaded: LoadedCampaign, cycles: int) -> int:
+    """Return how many rounds after the first start from random weights."""
+    training = loaded.potential.training
+    within = (cycles - 1) // training.scratch_every if training.scratch_every else 0
+    return within + int(training.scratch_release)
 
 
 def _md_seconds(loaded: LoadedCampaign) -> float:

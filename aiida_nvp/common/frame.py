@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 from ase import Atoms
@@ -42,6 +43,19 @@ def frame_id(atoms: Atoms) -> str:
     for values in (clean.cell.array, clean.positions):
         digest.update(np.rint(np.asarray(values) / RESOLUTION_ANGSTROM).astype("<i8").tobytes())
     return digest.hexdigest()
+
+
+def reduced_formula(numbers: NDArray[np.int32]) -> str:
+    """Return the composition in Hill order by its smallest whole numbers, such as ``NaO3V``.
+
+    :param numbers: (n,) atomic numbers.
+    """
+    return _reduced_formula(tuple(int(number) for number in np.sort(numbers)))
+
+
+@lru_cache(maxsize=1024)
+def _reduced_formula(numbers: tuple[int, ...]) -> str:
+    return format(Atoms(numbers).symbols.formula.reduce()[0], "hill")
 
 
 def _wrap_and_round(positions: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -45,6 +45,8 @@ class TrainingSettings(_Frozen):
     :param patience: epochs without a better validation force error after which a training ends; None for all epochs.
     :param species_forces_weights: weight of a species in the mean squared force error, which is then a weighted mean
         over the species; one that is not named has weight 1.
+    :param scratch_every: each n-th cycle of a campaign starts from random weights instead of the parent's; 0 for never.
+    :param scratch_release: whether the committee that a campaign hands over is trained from random weights.
     """
 
     epochs: Count = 200
@@ -60,6 +62,8 @@ class TrainingSettings(_Frozen):
     keep: Literal["best", "last"] = "best"
     patience: Count | None = None
     species_forces_weights: dict[str, Positive] = {}
+    scratch_every: Annotated[int, Field(ge=0)] = 0
+    scratch_release: bool = False
 
     @model_validator(mode="after")
     def _patience_needs_the_best(self) -> TrainingSettings:

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -212,31 +214,36 @@ def read_trajectory(path: str | Path) -> Trajectory:
 
     :raises InputError: if the file is missing, damaged or not an H5MD trajectory of this layout.
     """
+    with open_trajectory(path) as file:
+        # Steps come last on disk, so they alone say which frames are complete.
+        frames = len(file[STEP])
+        return Trajectory(
+            numbers=file[SPECIES][:].astype(np.int32),
+            step=file[STEP][:frames].astype(np.int64),
+            time_ps=file[TIME][:frames].astype(np.float64),
+            positions=file[POSITIONS][:frames].astype(np.float32, copy=False),
+            cells=file[CELLS][:frames].astype(np.float64, copy=False),
+            stage=file[STAGE][:frames].astype(np.int32),
+        )
+
+
+@contextmanager
+def open_trajectory(path: str | Path) -> Iterator[h5py.File]:
+    """Open the file of a trajectory to read parts of it; what goes wrong inside the ``with`` becomes one sentence.
+
+    :raises InputError: if the file is missing, damaged or not an H5MD trajectory of this layout.
+    """
     name = Path(path).name
     try:
-        with _open(path) as file:
-            # Steps come last on disk, so they alone say which frames are complete.
-            frames = len(file[STEP])
-            return Trajectory(
-                numbers=file[SPECIES][:].astype(np.int32),
-                step=file[STEP][:frames].astype(np.int64),
-                time_ps=file[TIME][:frames].astype(np.float64),
-                positions=file[POSITIONS][:frames].astype(np.float32, copy=False),
-                cells=file[CELLS][:frames].astype(np.float64, copy=False),
-                stage=file[STAGE][:frames].astype(np.int32),
-            )
+        live = {"libver": "latest", "swmr": True} if _writer_at_work(Path(path)) else {}
+        with h5py.File(path, "r", **live) as file:
+            yield file
     except FileNotFoundError as error:
         raise InputError(f"there is no trajectory file {name}.") from error
     except KeyError as error:
         raise InputError(f"{name} is HDF5 but not a trajectory of this layout ({error.args[0]}).") from error
     except (OSError, RuntimeError, InputError) as error:
         raise InputError(f"{name} is not a readable H5MD trajectory: {error}") from error
-
-
-def _open(path: str | Path) -> h5py.File:
-    if _writer_at_work(Path(path)):
-        return h5py.File(path, "r", libver="latest", swmr=True)
-    return h5py.File(path, "r")
 
 
 def _writer_at_work(path: Path) -> bool:

@@ -15,17 +15,20 @@ def trajectory_key(info: Mapping[str, Any], identity: str, box: str = "") -> str
     """Return what all frames of one trajectory share and survives that a data set grows.
 
     Steps of a labeller's MD or relaxation share the frame that they began from (its id, so that a label of that frame
-    itself belongs to them), frames of an exploration their replica and its start. Any other frame stands alone.
+    itself belongs to them), frames of an exploration their replica, its start and the seed of the exploration, by which
+    the replicas of one cycle differ from those of the next. Any other frame stands alone.
 
     :param info: of the frame; read is ``origin``.
     :param identity: canonical id of the frame.
-    :param box: what replicas of one number in different runs differ by; an exploration does not change it.
+    :param box: what replicas of one number in different cells differ by; an exploration does not change it.
     """
     origin = info.get("origin")
     if not isinstance(origin, Mapping):
         return identity
     if "replica" in origin:
-        return f"replica {origin['replica']} start {origin.get('start', '')} {box}".rstrip()
+        # Explorations of before their seed was kept lack it; their frames keep the key they had.
+        run = f" seed {origin['seed']}" if "seed" in origin else ""
+        return f"replica {origin['replica']} start {origin.get('start', '')}{run} {box}".rstrip()
     if "start" not in origin:
         return identity
     start = str(origin["start"])

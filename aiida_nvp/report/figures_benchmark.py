@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from aiida_nvp.report.figures_reliability import draw_reliability
 from aiida_nvp.report.style import ACCENT, MUTED, WARM, canvas, panels, styled, to_svg
 
 PLACES = {"in": "in distribution", "out": "out of distribution"}
@@ -39,16 +40,10 @@ def reliability_figure(result: Mapping[str, Any]) -> str:
         axes = panels(figure, 1, 2 * len(_DRAWN))
         for column, name in enumerate(_DRAWN):
             bins, cover = axes[2 * column], axes[2 * column + 1]
-            for place, rows in result["calibrated"].items():
-                curves = rows[name]["curves"]
-                bins.loglog(curves["expected"], curves["found"], "o-", color=_COLOURS[place], label=PLACES[place])
-                cover.plot(curves["nominal"], curves["achieved"], color=_COLOURS[place])
-            low, high = (edge(*bins.get_xlim(), *bins.get_ylim()) for edge in (min, max))
-            bins.plot([low, high], [low, high], color=MUTED, linestyle="--", linewidth=1)
-            cover.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1)
+            rows = result["calibrated"]
+            curves = {PLACES[place]: found[name]["curves"] for place, found in rows.items()}
+            draw_reliability(bins, cover, curves, {PLACES[place]: _COLOURS[place] for place in rows})
             bins.set_title(name)
-            bins.set_xlabel("expected error (eV/Å)")
-            cover.set_xlabel("promised coverage")
         axes[0].set_ylabel("found error (eV/Å)")
         axes[1].set_ylabel("achieved coverage")
         axes[0].legend(loc="best")

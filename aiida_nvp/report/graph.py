@@ -57,6 +57,7 @@ def collect(node: ProcessNode) -> Campaign:
         shifts=_values(output(loop.get("energy_shifts"), "result", Dict)),
         cycles=cycles,
         final_trains=_trains(loop, "final_train_"),
+        final_warm_check=_values(output(loop.get("final_warm_check"), "result", Dict)),
         final_review=_prediction(loop.get("final_review")),
         dataset=_view(final_dataset(node)),
         production=_production(top.get("produce")),
@@ -109,6 +110,7 @@ def _cycle(loop: Children, index: int) -> Cycle:
         recheck=_labels(loop.get(f"{name}recheck")),
         dataset=_view(_cycle_dataset(loop, name)),
         verdict=_verdict(loop.get(f"{name}assess")),
+        warm_check=_values(output(loop.get(f"{name}warm_check"), "result", Dict)),
     )
 
 

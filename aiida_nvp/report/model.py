@@ -119,6 +119,7 @@ class Cycle:
     calibration: Values
     dataset: DatasetView | None
     verdict: Verdict | None
+    warm_check: Values
 
     @property
     def audit(self) -> tuple[Values, ...]:
@@ -139,9 +140,9 @@ class Production:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was computed from the trajectory."""
+    """What was computed from the trajectory; ``process`` is None for one that no process analysed."""
 
-    process: ProcessRef
+    process: ProcessRef | None
     results: Values
     arrays: Arrays
 
@@ -163,6 +164,7 @@ class Campaign:
     shifts: Values
     cycles: tuple[Cycle, ...]
     final_trains: tuple[TrainRecord, ...]
+    final_warm_check: Values
     final_review: Prediction | None
     dataset: DatasetView | None
     production: Production | None

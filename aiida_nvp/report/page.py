@@ -17,6 +17,7 @@ from aiida_nvp.report.cost import cost_by_stage
 from aiida_nvp.report.document import page_environment, write_whole
 from aiida_nvp.report.errors import after_training, before_labelling
 from aiida_nvp.report.figures import loop_figure, parity_figure, score_figure
+from aiida_nvp.report.figures_reliability import reliability_figure
 from aiida_nvp.report.figures_run import (
     coordination_figure,
     mobile_species,
@@ -79,6 +80,7 @@ def _figures(campaign: Campaign) -> dict[str, str | None]:
         "loop": loop_figure(campaign),
         "parity": parity_figure(campaign),
         "scores": score_figure(campaign),
+        "reliability": reliability_figure(campaign),
         "production": production_figure(campaign.production, calibration),
         "rdf": rdf_figure(campaign.analysis),
         "coordination": coordination_figure(campaign.analysis),

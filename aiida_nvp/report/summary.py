@@ -51,6 +51,12 @@ def verdict_sentence(campaign: Campaign) -> str:
     return known.get(last.verdict, last.sentence or last.verdict)
 
 
+def warm_checks(campaign: Campaign) -> list[tuple[str, Values]]:
+    """Return what each round from scratch says of warm starts, with the name of the round."""
+    rounds = [(f"Cycle {cycle.index}", cycle.warm_check) for cycle in campaign.cycles]
+    return [(name, check) for name, check in [*rounds, ("Release", campaign.final_warm_check)] if check]
+
+
 def state_sentence(campaign: Campaign) -> str | None:
     """Return what to know of a campaign that is not whole; None for one that finished well."""
     process = campaign.process

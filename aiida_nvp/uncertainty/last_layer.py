@@ -143,6 +143,19 @@ class FeatureStatistics:
             result[mask] = _length(factor, features[mask] - mean) / np.sqrt(self.width)
         return result
 
+    def whiten(self, rows: FloatArray) -> FloatArray:
+        """Return (n, d) rows whose squared length is the variance that the last layer has along them; NaN stays NaN.
+
+        :param rows: (n, d) features or derivatives of features.
+        :raises InputError: if they are of another width.
+        """
+        self._check(rows.shape[-1])
+        finite = np.isfinite(rows).all(axis=1)
+        result = np.full(rows.shape, np.nan)
+        if finite.any():
+            result[finite] = _whiten(self.factor, rows[finite])
+        return result
+
     def save(self, path: str | Path) -> None:
         """Write all arrays into one file; equal statistics give equal bytes."""
         temporary = Path(f"{path}.part")

@@ -14,7 +14,7 @@ from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.vocabulary import SelectionReason
 from aiida_nvp.uncertainty.conformal import LEVEL, Calibration, calibrate_residuals, coverage
 from aiida_nvp.uncertainty.error_model import species_scales
-from aiida_nvp.uncertainty.quality import calibrated_quality, ranking_quality, spearman
+from aiida_nvp.uncertainty.quality import calibrated_quality, ranking_quality, reliability_curves, spearman
 from aiida_nvp.uncertainty.residuals import (
     FloatArray,
     Residuals,
@@ -135,6 +135,7 @@ def _quality(residuals: Residuals, before: Calibration | None, temperature: Floa
     if before is not None:
         parts = [*residuals.symbols(), *temperature_bands(residuals, temperature)]
         found["calibrated"] = calibrated_quality(residuals, before).plain()
+        found["curves"] = reliability_curves(before.model.expected(scores), residuals.error)
         found["parts"] = {
             name: calibrated_quality(residuals.where(mask), before).plain() for name, mask in parts if mask.any()
         }

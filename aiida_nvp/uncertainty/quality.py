@@ -139,6 +139,17 @@ def coverage_curve(expected: FloatArray, error: FloatArray) -> tuple[FloatArray,
     return _NOMINAL, np.searchsorted(ratio, radius, side="right") / len(ratio)
 
 
+def reliability_curves(expected: FloatArray, error: FloatArray) -> dict[str, list[float]]:
+    """Return what a drawing of the reliability needs, as JSON values.
+
+    :return: ``expected`` and ``found`` (B,) rms errors of the bins, eV/angstrom; ``nominal`` and ``achieved`` coverage.
+    """
+    promised, found = calibration_bins(expected, error)
+    nominal, achieved = coverage_curve(expected, error)
+    values = {"expected": promised, "found": found, "nominal": nominal, "achieved": achieved}
+    return {name: [float(value) for value in column] for name, column in values.items()}
+
+
 def miscalibration_area(expected: FloatArray, error: FloatArray) -> float:
     """Return the mean distance between promised and achieved coverage; 0 is perfect, 0.5 the worst."""
     promised, achieved = coverage_curve(expected, error)

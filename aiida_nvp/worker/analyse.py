@@ -7,7 +7,7 @@ optionally ``mobile`` species, ``bin_width``, ``forbidden_distance`` and ``struc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_nvp import __version__
+from aiida_nvp.analysis.channels.percolation import percolation
 from aiida_nvp.analysis.frame import frames_of
-from aiida_nvp.analysis.percolation import percolation
 from aiida_nvp.analysis.structure.bonds import BondRules
 from aiida_nvp.analysis.structure.coordination import Coordination
 from aiida_nvp.analysis.structure.distances import ShortestDistances, ShortPairs
@@ -42,6 +42,8 @@ UNITS = {
     "diffusivity": "m^2/s",
     "temperature": "K",
     "density_ratio": "1 (local density over mean density)",
+    "barrier": "eV",
+    "barrier_kt": "kT",
 }
 
 SEARCH_RADIUS = 3.5
@@ -56,15 +58,28 @@ def run(job: Job) -> dict[str, Any]:
     :raises InputError: on a damaged trajectory, an unknown species, a stage that is not there or is too short.
     """
     settings = AnalyseSettings.read(job.inputs)
-    trajectory = read_trajectory(job.path(TRAJECTORY_FILE))
+    results, arrays = analyse(
+        read_trajectory(job.path(TRAJECTORY_FILE)), settings, lambda index: job.progress(stage=index)
+    )
+    job.write_arrays(arrays)
+    return results
+
+
+def analyse(
+    trajectory: Trajectory, settings: AnalyseSettings, tell: Callable[[int], None]
+) -> tuple[dict[str, Any], Arrays]:
+    """Return numbers as JSON values, and curves, of each stage.
+
+    :param tell: is given the index of each stage that is done.
+    :raises InputError: on an unknown species, a stage that is not there or is too short.
+    """
     rules = BondRules(trajectory.numbers, settings.pairs)
     arrays: Arrays = {}
     stages = []
     for stage in settings.stages:
         stages.append(_stage(trajectory, stage, settings, rules, arrays))
-        job.progress(stage=stage["index"])
-    job.write_arrays(arrays)
-    return _object(
+        tell(int(stage["index"]))
+    results = _object(
         {
             "stages": stages,
             "units": UNITS,
@@ -76,6 +91,7 @@ def run(job: Job) -> dict[str, Any]:
             "version": __version__,
         }
     )
+    return results, arrays
 
 
 def _stage(
@@ -95,7 +111,7 @@ def _stage(
         "interval_ps": interval,
         **_structure(sample, settings, rules, arrays, prefix),
         "msd": _displacements(frames, arrays, prefix),
-        **_percolation(frames, settings.mobile),
+        **_percolation(frames, settings.mobile, stage.get("temperature")),
     }
 
 
@@ -124,9 +140,11 @@ def _structure(
     }
 
 
-def _percolation(frames: Trajectory, mobile: str | None) -> dict[str, Any]:
-    """Return the entry ``percolation``, or none where no species was asked for."""
-    return {} if mobile is None else {"percolation": {"species": mobile, **asdict(percolation(frames, mobile))}}
+def _percolation(frames: Trajectory, mobile: str | None, temperature: float | None) -> dict[str, Any]:
+    """Return the entry ``percolation``, or none where no species was asked for; barriers in eV need a temperature."""
+    if mobile is None:
+        return {}
+    return {"percolation": {"species": mobile, **asdict(percolation(frames, mobile, temperature=temperature or None))}}
 
 
 def _rdf(rdf: Rdf, arrays: Arrays, prefix: str) -> dict[str, Any]:

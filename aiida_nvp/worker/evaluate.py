@@ -3,7 +3,9 @@
 Input: ``frames.npz``, ``member_*.nequip.zip`` and the key ``members`` in ``input.json``. Output: ``arrays.npz`` with
 ``energy`` (M, F) eV, ``forces`` (M, N, 3) eV/angstrom, ``offsets``, ``numbers``, (F, d) ``features`` pooled over the
 atoms of a frame and, where ``statistics.npz`` of the first member is there, (N,) ``distance`` and ``last_layer`` (see
-:class:`~aiida_nvp.uncertainty.last_layer.FeatureStatistics`); ``output.json``.
+:class:`~aiida_nvp.uncertainty.last_layer.FeatureStatistics`) and (F, R, d) ``information`` of the atoms of the largest
+spread (see :mod:`~aiida_nvp.uncertainty.information`; the key ``information`` in ``input.json`` says of what, the
+energies of atoms or their forces); ``output.json``.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.uncertainty.committee import Committee, Prediction
+from aiida_nvp.uncertainty.information import Evidence, information_rows, most_uncertain
 from aiida_nvp.uncertainty.last_layer import FeatureStatistics, pool_features
 from aiida_nvp.uncertainty.residuals import FloatArray, Residuals, errors_by_species, force_errors
 from aiida_nvp.uncertainty.spread import FEWEST_MEMBERS, vector_std
@@ -42,6 +45,7 @@ def run(job: Job) -> dict[str, Any]:
             "numbers": frames.numbers,
             **pooled(frames, prediction, committee.species),
             **atom_measures(frames.numbers, prediction, statistics),
+            **_information(job, frames, (committee, prediction), statistics),
         }
     )
     return {
@@ -73,6 +77,18 @@ def atom_measures(
         "distance": statistics.distance(numbers, prediction.features),
         "last_layer": statistics.sigma(prediction.features),
     }
+
+
+def _information(
+    job: Job, frames: FrameSet, answer: tuple[Committee, Prediction], statistics: FeatureStatistics | None
+) -> dict[str, NDArray[np.float32]]:
+    committee, prediction = answer
+    if statistics is None or prediction.features is None or len(committee) < FEWEST_MEMBERS:
+        return {}
+    evidence = Evidence(job.inputs.get("information", Evidence.ENERGY))
+    jacobian = committee.jacobian(frames) if evidence is Evidence.FORCE else None
+    atoms = most_uncertain(frames.offsets, vector_std(prediction.forces))
+    return {"information": information_rows(atoms, statistics, prediction.features, jacobian)}
 
 
 def summary(frames: FrameSet, prediction: Prediction) -> dict[str, Any]:

@@ -145,6 +145,7 @@ def _atoms(plan: Plan, replicas: Sequence[Replica]) -> list[Atoms]:
 
 def _write_candidates(job: Job, plan: Plan, replicas: Sequence[Replica]) -> None:
     found = [candidate for replica in replicas for candidate in replica.candidates]
+    rows = [candidate.information for candidate in found]
     info = [{"origin": candidate.origin} for candidate in found]
     FrameSet.from_atoms(_atoms(plan, replicas), info).save(job.path(CANDIDATES_FILE))
     job.write_arrays(
@@ -155,6 +156,7 @@ def _write_candidates(job: Job, plan: Plan, replicas: Sequence[Replica]) -> None
             "forces_mean": np.concatenate([np.empty((0, 3)), *(candidate.forces_mean for candidate in found)]),
             "forces_std": np.concatenate([np.empty(0), *(candidate.sigma for candidate in found)]),
             "distance": np.concatenate([np.empty(0), *(candidate.distance for candidate in found)]),
+            **({"information": np.stack(rows)} if rows and rows[0].size else {}),
         }
     )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.vocabulary import StopReason, Stream
 from aiida_nvp.uncertainty.committee import ATOMS_PER_CALL, Committee, Prediction
+from aiida_nvp.uncertainty.information import information_rows, most_uncertain
 from aiida_nvp.uncertainty.judge import Judge
 from aiida_nvp.uncertainty.last_layer import pool_features
 from aiida_nvp.uncertainty.residuals import AtomScores
@@ -69,6 +70,8 @@ class Candidate:
     :param origin: what is stored with the frame.
     :param distance: (n,) of the atoms' features from the training set; NaN where it is not known.
     :param features: (d,) pooled over the atoms; empty where the model has none.
+    :param information: (R, d) rows of :func:`~aiida_nvp.uncertainty.information.information_rows`; empty without
+        statistics of the training set.
     """
 
     positions: FloatArray
@@ -77,6 +80,7 @@ class Candidate:
     origin: dict[str, Any]
     distance: FloatArray
     features: FloatArray
+    information: NDArray[np.float32]
 
 
 @dataclass
@@ -142,6 +146,7 @@ class _Asked:
     scores: FrameScores
     faults: list[StopReason | None]
     pooled: FloatArray
+    information: NDArray[np.float32]
 
     def candidate(self, row: int, origin: dict[str, Any]) -> Candidate:
         part = self.walkers.part(row)
@@ -153,6 +158,7 @@ class _Asked:
             origin=origin,
             distance=np.full(part.stop - part.start, np.nan) if distance is None else distance[part],
             features=self.pooled[row],
+            information=self.information[row],
         )
 
 
@@ -247,7 +253,8 @@ class _Batch:
         driven = part_of(self.langevin.driven, rows, np.isin(everything.owner, rows))
         prediction = self.committee.predict(walkers, driven)
         atoms = judge.scores(walkers.numbers, prediction)
-        scores = walker_scores(walkers, judge.model.expected(atoms))
+        expected = judge.model.expected(atoms)
+        scores = walker_scores(walkers, expected)
         faults = [
             self._fault(score, ratio) for score, ratio in zip(scores.score, walkers.shortest_ratio(), strict=True)
         ]
@@ -261,7 +268,14 @@ class _Batch:
         pooled = np.zeros((len(rows), 0))
         if prediction.features is not None:
             pooled = pool_features(walkers, prediction.features, self.committee.species)
-        return _Asked(walkers, prediction, atoms, scores, faults, pooled)
+        information = self._information(walkers, prediction, expected)
+        return _Asked(walkers, prediction, atoms, scores, faults, pooled, information)
+
+    def _information(self, walkers: Walkers, prediction: Prediction, expected: FloatArray) -> NDArray[np.float32]:
+        statistics = self.plan.judge.statistics
+        if statistics is None or prediction.features is None:
+            return np.zeros((len(walkers), 0, 0), dtype=np.float32)
+        return information_rows(most_uncertain(walkers.offsets, expected), statistics, prediction.features)
 
     def _last_layer(self) -> FloatArray | None:
         """Return for each active replica the largest last-layer sigma of its atoms, if there are statistics."""
@@ -284,6 +298,8 @@ class _Batch:
             "step": self.step,
             "time_ps": self.plan.settings.time_ps(self.step),
             "temperature": round(float(self._targets()[row]), DIGITS),
+            "temperature_now": round(float(self.langevin.walkers.temperature()[row]), DIGITS),
+            "seed": self.plan.seed,
             "stream": Stream.STRIDE.value,
             "score": round(float(scores.score[row]), DIGITS),
             "score_max_raw": round(float(scores.raw_max[row]), DIGITS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import zipfile
@@ -49,7 +50,7 @@ _HYDRA = ("hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=disa
 
 
 def check_parent(path: Path, definition: PotentialDefinition) -> None:
-    """Check that a package is whole and knows the species of the definition in their order.
+    """Check that a package is whole, knows the species of the definition in their order and looks equally far.
 
     :raises WorkerError: ``ERROR_PARENT_PACKAGE``.
     """
@@ -66,6 +67,13 @@ def check_parent(path: Path, definition: PotentialDefinition) -> None:
             ERROR_PARENT,
             f"the parent knows {', '.join(types)} but `{definition.name}` names {', '.join(definition.species)}; "
             "a warm start keeps species and their order.",
+        )
+    cutoff = float(load_saved_model(path).metadata["r_max"])
+    if not math.isclose(cutoff, definition.cutoff, abs_tol=1e-6):
+        raise WorkerError(
+            ERROR_PARENT,
+            f"the parent has a cutoff of {cutoff:g} angstrom but `{definition.name}` names {definition.cutoff:g}; "
+            "a warm start keeps the cutoff.",
         )
 
 

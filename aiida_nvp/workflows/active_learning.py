@@ -7,7 +7,6 @@ from typing import Any
 from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
-from aiida.engine.processes.functions import ProcessFunctionType
 
 from aiida_nvp.calculations.assess import assess
 from aiida_nvp.calculations.calibrate import calibrate
@@ -23,17 +22,13 @@ from aiida_nvp.common.vocabulary import LabellerName, Verdict
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.labelling.settings import read_settings
+from aiida_nvp.workflows.committee_rounds import FINAL, CommitteeRounds
 from aiida_nvp.workflows.label import LabelWorkChain
 from aiida_nvp.workflows.labellers import LABELLERS
 from aiida_nvp.workflows.loop_inputs import refuse, validate_ports
-from aiida_nvp.workflows.second_try import SecondTry
-from aiida_nvp.workflows.train import TrainWorkChain
-
-FINAL = "final"
-"""Name of the round of training that follows the last cycle."""
 
 
-class ActiveLearningWorkChain(SecondTry):
+class ActiveLearningWorkChain(CommitteeRounds):
     """Train a committee on labels that the committee itself asked for.
 
     Every child carries a link label (``cycle_0_train_2``, ``cycle_0_select`` ...): reports and queries find it by that.
@@ -105,6 +100,7 @@ class ActiveLearningWorkChain(SecondTry):
         self.ctx.cycle = 0
         self.ctx.round = "cycle_0"
         self.ctx.members = []
+        self.ctx.scratch, self.ctx.warm = True, None
         self.ctx.dataset = self.inputs.get("dataset")
         self.ctx.start_frames = self.inputs.get("frames", self.ctx.dataset)
         self.ctx.calibration = None
@@ -141,20 +137,6 @@ class ActiveLearningWorkChain(SecondTry):
     def should_run_cycle(self) -> bool:
         """Go on while the verdict says so."""
         return self.ctx.verdict is None or self.ctx.verdict["verdict"] == Verdict.CONTINUE
-
-    def run_training(self) -> ToContext:
-        """Train all members side by side, each from its predecessor where there is one."""
-        members = self.inputs.definition["committee"]["members"]
-        return ToContext(**{f"train_{m}": self._submit_training(m) for m in range(members)})
-
-    def inspect_training(self) -> ExitCode | None:
-        """Take over the committee."""
-        trained = [self.ctx[f"train_{m}"] for m in range(self.inputs.definition["committee"]["members"])]
-        failed = next((node for node in trained if not node.is_finished_ok), None)
-        if failed is not None:
-            return self._abort(self.exit_codes.ERROR_TRAINING_FAILED, failed)
-        self.ctx.members = [node.outputs.potential for node in trained]
-        return None
 
     def should_pack_starts(self) -> bool:
         """Start from fresh cells where the campaign asks for it."""
@@ -289,10 +271,6 @@ class ActiveLearningWorkChain(SecondTry):
 
     # After the loop
 
-    def should_train_final(self) -> bool:
-        """Train once more unless the last committee has seen every label already."""
-        return self.ctx.trained_on is None
-
     def run_review(self) -> ToContext:
         """Evaluate the final committee on all labels."""
         return ToContext(review=self._submit_evaluation(self.ctx.dataset, "review"))
@@ -310,16 +288,6 @@ class ActiveLearningWorkChain(SecondTry):
         self.out("committee", self._committee())
 
     # Helpers
-
-    def _calculate(
-        self, key: str, function: ProcessFunctionType, inputs: dict[str, Any], label: str
-    ) -> ExitCode | None:
-        """Run a calcfunction, keep what it made as ``ctx[key]``, and end the loop if it refused."""
-        made, node = function.run_get_node(**inputs, metadata={"call_link_label": label})
-        if not node.is_finished_ok:
-            return self._abort(self.exit_codes.ERROR_CALCULATION_FAILED, node)
-        self.ctx[key] = made
-        return None
 
     def _committee(self) -> dict[str, PotentialData]:
         return {f"member_{m}": potential for m, potential in enumerate(self.ctx.members)}
@@ -350,21 +318,6 @@ class ActiveLearningWorkChain(SecondTry):
             return self._abort(error, labels)
         return None
 
-    def _submit_training(self, member: int) -> orm.ProcessNode:
-        builder = TrainWorkChain.get_builder()
-        builder.train.frames = self.ctx.dataset
-        builder.train.definition = self.inputs.definition
-        builder.train.shifts = self.ctx.shifts
-        builder.train.seed = orm.Int(derive_seed(self.inputs.seed.value, "train", member))
-        builder.train.code = self.inputs.worker
-        if self.ctx.members:
-            builder.train.parent = self.ctx.members[member]
-        if "worker_options" in self.inputs:
-            builder.train.metadata.options = self.inputs.worker_options.get_dict()
-        builder.metadata.call_link_label = f"{self.ctx.round}_train_{member}"
-        node: orm.ProcessNode = self.submit(builder)
-        return node
-
     def _submit_evaluation(self, frames: DatasetData, stage: str) -> orm.ProcessNode:
         builder = EvaluateCalculation.get_builder()
         builder.frames = frames
@@ -378,12 +331,6 @@ class ActiveLearningWorkChain(SecondTry):
         builder.metadata.call_link_label = f"{self.ctx.round}_{stage}"
         node: orm.ProcessNode = self.submit(builder)
         return node
-
-    def _abort(self, error: ExitCode, child: orm.ProcessNode) -> ExitCode:
-        if self.ctx.dataset is not None:
-            self.out("dataset", self.ctx.dataset)
-        name = child.process_label or child.node_type
-        return error.format(message=f"{name}<{child.pk}> [{child.exit_status}] {child.exit_message or ''}")
 
 
 __all__ = ("FINAL", "ActiveLearningWorkChain")

@@ -85,6 +85,15 @@ def test_plan_counts_what_will_be_done(write):
     assert ("labeller", "rehearsal: an analytic stand-in, not first principles") in plan.rows
 
 
+def test_plan_counts_rounds_from_scratch_and_what_they_are_compared_with(write):
+    plain = make_plan(load_campaign(write()))
+    scratch = make_plan(
+        load_campaign(write("potential: tiny", "potential: tiny\ntraining: {scratch_every: 1, scratch_release: true}"))
+    )
+    assert scratch.trainings == plain.trainings + 2
+    assert scratch.core_hours > plain.core_hours
+
+
 def test_plan_respects_the_label_budget(write):
     plan = make_plan(load_campaign(write("max_labels: 40", "max_labels: 20")))
     assert plan.labels == 3 * 5 + 6

@@ -64,7 +64,7 @@ def test_help_of_the_program_needs_no_aiida():
 def test_every_command_of_the_table_exists_and_explains_itself(name):
     result = CliRunner().invoke(nvp, [name, "--help"])
     assert result.exit_code == 0, result.output
-    assert ("--profile" in result.output) is (name not in {"verdi-hook", "benchmark"})
+    assert ("--profile" in result.output) is (name not in {"verdi-hook", "benchmark", "analyse"})
 
 
 def test_an_unknown_profile_is_one_sentence(aiida_profile):

@@ -23,6 +23,14 @@ def test_frames_of_one_replica_share_a_key():
     assert key(EXPLORED, box="a") != key(EXPLORED, box="b")
 
 
+def test_replicas_of_two_cycles_have_two_keys_and_old_ones_keep_theirs():
+    first, second = ({**EXPLORED, "seed": seed} for seed in (11, 12))
+    assert key(first) == key({**first, "step": 75})
+    assert len({key(first), key(second), key(EXPLORED)}) == 3
+    assert key(EXPLORED, box="a") == "replica 2 start 1 a"
+    assert key({**MD, "start_origin": second}) == key(second)
+
+
 def test_md_from_a_frame_of_an_exploration_belongs_to_its_replica():
     assert key({**MD, "start_origin": EXPLORED}) == key(EXPLORED)
 

@@ -11,6 +11,8 @@ from aiida_nvp.report.lineage import trace_all
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("aiida_profile_clean")]
 
+FROM_SCRATCH = {"epochs": 4, "warm_epochs": 2, "scratch_release": True}
+
 
 def children(node):
     links = node.base.links.get_outgoing(link_type=(LinkType.CALL_CALC, LinkType.CALL_WORK)).all()
@@ -22,13 +24,13 @@ def jobs_below(node):
 
 
 def test_the_whole_loop_twice(run_campaign, campaign_file, recipe, tmp_path, capsys):
-    first = run_campaign()
+    first = run_campaign(training=FROM_SCRATCH)
     assert first.is_finished_ok, first.exit_message
     check_stages(first)
     check_lineage(first)
     check_report(first, recipe, tmp_path)
     with enable_caching(identifier="aiida.calculations:nvp.rehearsal"):
-        second = recipe("05_active_learning")(campaign_file())
+        second = recipe("05_active_learning")(campaign_file(training=FROM_SCRATCH))
     assert second.is_finished_ok, second.exit_message
     check_repetition(first, second)
     said = capsys.readouterr().out
@@ -39,7 +41,7 @@ def check_stages(node):
     top = children(node)
     assert list(top) == ["generate", "active_learning", "generate_production", "produce", "analyse"]
     loop = children(top["active_learning"])
-    expected = {"seed_label", "seed_merge", "energy_shifts", "final_review"}
+    expected = {"seed_label", "seed_merge", "energy_shifts", "final_review", "final_warm_train", "final_warm_check"}
     expected |= {f"{stage}_train_{m}" for stage in ("cycle_0", "final") for m in range(3)}
     cycle = ("explore", "review", "select", "predict", "label", "calibrate", "merge", "assess")
     expected |= {f"cycle_0_{stage}" for stage in cycle}
@@ -48,10 +50,13 @@ def check_stages(node):
     assert node.outputs.verdict["verdict"] == Verdict.CYCLES_USED
     # Predictions were made before the labels existed.
     assert loop["cycle_0_predict"].mtime < loop["cycle_0_label"].ctime
-    # Each member of the last round began from its predecessor.
-    for member in range(3):
-        parent = loop[f"final_train_{member}"].inputs.train.parent
-        assert parent.uuid == loop[f"cycle_0_train_{member}"].outputs.potential.uuid
+    # The release began from random weights; the training that it is compared with began from the predecessor.
+    assert all("parent" not in loop[f"final_train_{member}"].inputs.train for member in range(3))
+    parent = loop["final_warm_train"].inputs.train.parent
+    assert parent.uuid == loop["cycle_0_train_0"].outputs.potential.uuid
+    check = loop["final_warm_check"].outputs.result
+    assert check["ratio"] == pytest.approx(check["warm"] / check["scratch"])
+    assert check["frames"] > 0
     counted = len(loop["seed_label"].outputs.dataset) + len(loop["cycle_0_label"].outputs.dataset)
     assert len(node.outputs.dataset) == counted
     group = orm.load_group("nvp/tiny")
@@ -71,6 +76,7 @@ def check_report(node, recipe, folder):
     path = recipe("08_report")(node.pk, folder / "report.html")
     text = path.read_text()
     assert "analytic stand-in" in text
+    assert "Release from scratch." in text
     assert node.outputs.dataset.uuid in text
 
 

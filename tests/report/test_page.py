@@ -44,6 +44,15 @@ def test_calibration_is_told(page):
     assert "scales from all chosen frames" in page
 
 
+def test_how_intervals_held_is_told_by_part_and_drawn(page):
+    assert '<td>V</td><td class="n">11</td><td class="n">47%</td><td class="n">88%</td>' in page
+    assert "Expected against found errors, promised against achieved coverage, cycle by cycle" in page
+
+
+def test_what_warm_starts_cost_is_told(page):
+    assert "<b>Release from scratch.</b> From the parent 0.36, from scratch 0.30." in page
+
+
 def test_marks_follow_the_expectations(page):
     assert page.count("✓ as expected") == 3
     assert "▲ look at this" not in page

@@ -15,6 +15,7 @@ from aiida_nvp.uncertainty.quality import (
     gaussian_nll,
     miscalibration_area,
     ranking_quality,
+    reliability_curves,
     spearman,
 )
 
@@ -85,3 +86,12 @@ def test_all_scores_of_a_true_model(gaussian):
     assert quality.spearman > ranking_quality(fresh.sigma, fresh).spearman
     assert quality.auroc > 0.7
     json.dumps(quality.plain(), allow_nan=False)
+
+
+def test_reliability_curves_of_true_error_bars_lie_on_the_diagonal():
+    generator = np.random.default_rng(3)
+    expected = generator.uniform(0.1, 1.0, 40_000)
+    error = np.linalg.norm(generator.normal(size=(40_000, 3)), axis=1) * expected / np.sqrt(3)
+    curves = reliability_curves(expected, error)
+    assert curves["found"] == pytest.approx(curves["expected"], rel=0.03)
+    assert curves["achieved"] == pytest.approx(curves["nominal"], abs=0.01)

@@ -32,6 +32,28 @@ def test_members_predictions_and_errors(tmp_path, tiny_committee, morse_frames):
     assert output["not_finite"] == 0
 
 
+@pytest.mark.parametrize(("evidence", "rows"), [("energy", 8), ("force", 24)])
+def test_information_of_the_most_uncertain_atoms(tmp_path, tiny_committee, morse_frames, evidence, rows):
+    frames = morse_frames(3, seed=2)
+    shutil.copy(tiny_committee[0].with_name("statistics.npz"), tmp_path)
+    assert run_stage("evaluate", _folder(tmp_path, tiny_committee, frames, information=evidence)) == 0
+    with np.load(tmp_path / "arrays.npz") as arrays:
+        lengths = np.linalg.norm(arrays["information"], axis=2)
+        last_layer = arrays["last_layer"].reshape(3, 8)
+    assert lengths.shape == (3, rows)
+    if evidence == "energy":
+        # Every atom of these cells has its row, in another order.
+        assert np.sort(lengths) == pytest.approx(np.sort(last_layer), rel=1e-4)
+    else:
+        assert (lengths > 0).any()
+
+
+def test_without_statistics_there_is_no_information(tmp_path, tiny_committee, morse_frames):
+    assert run_stage("evaluate", _folder(tmp_path, tiny_committee, morse_frames(1))) == 0
+    with np.load(tmp_path / "arrays.npz") as arrays:
+        assert "information" not in arrays.files
+
+
 def test_unlabelled_frames_give_no_errors_and_missing_numbers_are_counted(morse_frames):
     frames = morse_frames(3)
     prediction = Prediction(np.zeros((2, 3)), np.stack([frames.forces, frames.forces + np.array([3.0, 0, 0])]))

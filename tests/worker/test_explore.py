@@ -11,6 +11,7 @@ from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.vocabulary import StopReason, Stream
 from aiida_nvp.uncertainty.committee import Committee
 from aiida_nvp.uncertainty.error_model import ErrorModel
+from aiida_nvp.uncertainty.information import most_uncertain
 from aiida_nvp.uncertainty.judge import Judge
 from aiida_nvp.uncertainty.last_layer import FeatureStatistics, pool_features
 from aiida_nvp.worker import explore as stage
@@ -173,6 +174,8 @@ def _job(folder, committee, frames, **changes):
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_stage_writes_aligned_files(tmp_path, tiny_committee, morse_frames, processes):
     job = _job(tmp_path, tiny_committee, morse_frames(3), replicas=5, processes=processes, stride=20)
+    statistics = FeatureStatistics.load(tiny_committee[0].with_name("statistics.npz"))
+    statistics.save(tmp_path / "statistics.npz")
     output = stage.run(job)
     candidates = FrameSet.load(tmp_path / "candidates.npz")
     committee = Committee.load(tiny_committee)
@@ -183,6 +186,12 @@ def test_the_stage_writes_aligned_files(tmp_path, tiny_committee, morse_frames, 
         mean = committee.predict(candidates).forces.mean(axis=0)
         assert arrays["forces_mean"] == pytest.approx(mean, abs=1e-3)
         assert arrays["forces_std"].shape == (len(candidates.numbers),)
+        # Cells of eight atoms: every atom has its row, the largest spread first.
+        worst = most_uncertain(candidates.offsets, arrays["forces_std"])
+        lengths = np.linalg.norm(arrays["information"], axis=2)
+        assert lengths == pytest.approx(statistics.sigma(features)[worst], rel=1e-2, abs=1e-2)
+    assert {entry["origin"]["seed"] for entry in candidates.info} == {5}
+    assert all(entry["origin"]["temperature_now"] > 0 for entry in candidates.info)
     met = [(entry["origin"]["replica"], entry["origin"]["step"]) for entry in candidates.info]
     assert met == sorted(met)
     assert output["totals"]["candidates"] == len(candidates) > 0

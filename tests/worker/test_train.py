@@ -153,6 +153,9 @@ def test_damaged_or_foreign_parent_is_named(tiny_committee, tiny_definition, tmp
     other = tiny_definition.model_copy(update={"species": ("O", "P", "V", "Na")})
     with pytest.raises(WorkerError, match="keeps species and their order"):
         check_parent(tiny_committee[0], other)
+    nearer = tiny_definition.model_copy(update={"cutoff": tiny_definition.cutoff - 0.5})
+    with pytest.raises(WorkerError, match="a warm start keeps the cutoff"):
+        check_parent(tiny_committee[0], nearer)
 
 
 def test_warm_start_begins_where_the_parent_ended(job_folder, tiny_committee, tiny_definition):
