@@ -16,8 +16,15 @@ from numpy.typing import NDArray
 
 from aiida_nvp import __version__
 from aiida_nvp.analysis.channels.percolation import percolation
-from aiida_nvp.analysis.structure.coordination import Distribution, bonding, species_of_pair
-from aiida_nvp.analysis.structure.rdf import Rdf, radial_distribution
+from aiida_nvp.analysis.frame import frames_of
+from aiida_nvp.analysis.structure.bonds import BondRules
+from aiida_nvp.analysis.structure.coordination import Coordination
+from aiida_nvp.analysis.structure.distances import ShortestDistances, ShortPairs
+from aiida_nvp.analysis.structure.environment import BondObservable, Environment
+from aiida_nvp.analysis.structure.network import Speciation
+from aiida_nvp.analysis.structure.rdf import RadialDistribution, Rdf
+from aiida_nvp.analysis.structure.species import pair_names
+from aiida_nvp.analysis.structure.tally import Distribution
 from aiida_nvp.analysis.transport.msd import diffusion, frame_interval, mean_square_displacement
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.trajectory import Trajectory, read_trajectory
@@ -38,6 +45,9 @@ UNITS = {
     "barrier": "eV",
     "barrier_kt": "kT",
 }
+
+SEARCH_RADIUS = 3.5
+"""Shortest distances are looked for up to here, or up to the longest bond if that is longer (angstrom)."""
 
 Arrays = dict[str, NDArray[np.float64]]
 
@@ -63,12 +73,11 @@ def analyse(
     :param tell: is given the index of each stage that is done.
     :raises InputError: on an unknown species, a stage that is not there or is too short.
     """
-    for pair in settings.pairs:
-        species_of_pair(pair, trajectory.numbers)
+    rules = BondRules(trajectory.numbers, settings.pairs)
     arrays: Arrays = {}
     stages = []
     for stage in settings.stages:
-        stages.append(_stage(trajectory, stage, settings, arrays))
+        stages.append(_stage(trajectory, stage, settings, rules, arrays))
         tell(int(stage["index"]))
     results = _object(
         {
@@ -86,7 +95,7 @@ def analyse(
 
 
 def _stage(
-    trajectory: Trajectory, stage: Mapping[str, Any], settings: AnalyseSettings, arrays: Arrays
+    trajectory: Trajectory, stage: Mapping[str, Any], settings: AnalyseSettings, rules: BondRules, arrays: Arrays
 ) -> dict[str, Any]:
     index = int(stage["index"])
     frames = trajectory.at_stage(index)
@@ -96,24 +105,38 @@ def _stage(
         raise InputError(f"stage {index}: {error}") from error
     sample = frames.select(np.unique(np.linspace(0, len(frames) - 1, settings.structure_frames).astype(np.int64)))
     prefix = f"stage_{index}_"
-    bonds = bonding(sample, settings.pairs, settings.forbidden_distance)
     return {
         **stage,
         "n_frames": len(frames),
         "interval_ps": interval,
-        "rdf": _rdf(radial_distribution(sample, settings.bin_width), arrays, prefix),
-        "coordination": {
-            pair: {"cutoff": settings.pairs[pair], **_counts(counts)} for pair, counts in bonds.coordination.items()
-        },
-        "bridging": {pair: _counts(counts) for pair, counts in bonds.bridging.items()},
-        "shortest_distance": bonds.shortest,
-        "short_pairs": {
-            "limit": settings.forbidden_distance,
-            "mean": bonds.short_pairs[0],
-            "error": bonds.short_pairs[1],
-        },
+        **_structure(sample, settings, rules, arrays, prefix),
         "msd": _displacements(frames, arrays, prefix),
         **_percolation(frames, settings.mobile, stage.get("temperature")),
+    }
+
+
+def _structure(
+    frames: Trajectory, settings: AnalyseSettings, rules: BondRules, arrays: Arrays, prefix: str
+) -> dict[str, Any]:
+    rdf = RadialDistribution(frames.numbers, settings.bin_width)
+    coordination = {pair: Coordination(rules, pair) for pair in settings.pairs}
+    bridging = {pair: Speciation(rules, pair) for pair in settings.pairs}
+    shortest = ShortestDistances(frames.numbers)
+    close = ShortPairs(frames.numbers, dict.fromkeys(pair_names(frames.numbers).values(), settings.forbidden_distance))
+    by_bonds: list[BondObservable] = [*coordination.values(), *bridging.values(), shortest, close]
+    for frame in frames_of(frames):
+        rdf.add(frame)
+        environment = Environment.of(frame, rules, max(SEARCH_RADIUS, settings.forbidden_distance))
+        for observable in by_bonds:
+            observable.add(environment)
+    return {
+        "rdf": _rdf(rdf.result(), arrays, prefix),
+        "coordination": {
+            pair: {"cutoff": settings.pairs[pair], **_counts(counts.result())} for pair, counts in coordination.items()
+        },
+        "bridging": {pair: _counts(species.result().same) for pair, species in bridging.items()},
+        "shortest_distance": shortest.result(),
+        "short_pairs": {"limit": settings.forbidden_distance, **asdict(close.result().total)},
     }
 
 
@@ -138,7 +161,7 @@ def _rdf(rdf: Rdf, arrays: Arrays, prefix: str) -> dict[str, Any]:
 
 
 def _counts(counts: Distribution) -> dict[str, Any]:
-    shares = {str(n): {"share": share, "error": error} for n, (share, error) in counts.shares.items()}
+    shares = {str(n): {"share": share.mean, "error": share.error} for n, share in counts.shares.items()}
     return {"mean": counts.mean, "error": counts.error, "shares": shares}
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
 from typing import Any
 
 import numba
 import numpy as np
-from ase.data import chemical_symbols
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
-from aiida_nvp.analysis.statistics import block_average
+from aiida_nvp.analysis.frame import Frame
+from aiida_nvp.analysis.statistics import Curve, FloatArray, RunningBlocks
+from aiida_nvp.analysis.structure.species import check_same, index_of, pair_names, species_of, symbol_of
 from aiida_nvp.common.errors import InputError
-from aiida_nvp.common.trajectory import Trajectory
 
 
 @dataclass(frozen=True)
@@ -26,117 +26,202 @@ class PartialRdf:
     :param pairs: (B,) unordered pairs per frame, whose sum is the number of pairs within ``r_max``.
     """
 
-    g: NDArray[np.float64]
-    error: NDArray[np.float64]
-    pairs: NDArray[np.float64]
+    g: FloatArray
+    error: FloatArray
+    pairs: FloatArray
 
 
 @dataclass(frozen=True)
 class Rdf:
-    """All partials of a trajectory.
+    """All partials of a run.
 
     :param r: (B,) bin centres in angstrom.
-    :param r_max: end of the last bin, at most half the smallest perpendicular width of the cell.
+    :param edges: (B + 1,) bin edges in angstrom.
     :param partials: by pair name, the heavier species first (``P-O``).
+    :param coordination: by ordered pair ``centre-ligand``: (B,) mean number of ligands of a centre nearer than the
+        upper edge of the bin, the running coordination number n(r).
+    :param composition: atoms of each species.
+    :param density: mean number density in atoms per cubic angstrom.
     """
 
-    r: NDArray[np.float64]
-    r_max: float
+    r: FloatArray
+    edges: FloatArray
     partials: dict[str, PartialRdf]
+    coordination: dict[str, Curve]
+    composition: dict[str, int]
+    density: float
+
+    @property
+    def r_max(self) -> float:
+        """End of the last bin, at most half the smallest perpendicular width of any cell."""
+        return float(self.edges[-1])
 
 
-def pair_names(numbers: NDArray[Any]) -> dict[tuple[int, int], str]:
-    """Return ``{(Z_a, Z_b): "A-B"}`` for all pairs of species present, the heavier first."""
-    species = sorted({int(number) for number in numbers}, reverse=True)
-    pairs = combinations_with_replacement(species, 2)
-    return {(a, b): f"{chemical_symbols[a]}-{chemical_symbols[b]}" for a, b in pairs}
-
-
-def perpendicular_widths(cells: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the (T, 3) distances between opposite faces of (T, 3, 3) cells."""
-    widths: NDArray[np.float64] = 1 / np.linalg.norm(np.linalg.inv(cells), axis=-2)
-    return widths
-
-
-def radial_distribution(trajectory: Trajectory, bin_width: float = 0.05) -> Rdf:
-    """Return all partial g(r) up to half the smallest perpendicular width of any cell.
+class RadialDistribution:
+    """Accumulates all partial g(r).
 
     Counts are divided by the exact shell volume and by N_a N_b / V, or N_a (N_a - 1) / 2V for like species, so that an
     ideal gas gives 1 at every size. A species with a single atom has no partial with itself.
 
+    :param numbers: (N,) atomic numbers of every frame.
     :param bin_width: angstrom.
-    :raises InputError: if the bin does not fit into the range.
+    :param r_max: angstrom; by default half the smallest perpendicular width of the cell, and where cells differ that of
+        the smallest.
+    :raises InputError: if the bin or the range is not positive.
     """
-    limit = 0.5 * float(perpendicular_widths(trajectory.cells).min())
-    if not 0 < bin_width <= limit:
-        raise InputError(f"bin_width must lie between 0 and {limit:.3g} angstrom, half the cell; it is {bin_width}.")
-    bins = int(limit / bin_width + 1e-9)
-    names = pair_names(trajectory.numbers)
-    counts = np.stack([_histogram(trajectory, frame, bins, bin_width) for frame in range(len(trajectory))])
-    edges = np.arange(bins + 1, dtype=np.float64) * float(bin_width)
-    shells = 4 / 3 * np.pi * np.diff(edges**3)
-    density = 1 / np.abs(np.linalg.det(trajectory.cells))[:, None]
-    partials = {}
-    for row, ((a, b), name) in enumerate(names.items()):
-        total = _number_of_pairs(trajectory.numbers, a, b)
-        if total:
-            g, error = block_average(counts[:, row] / (total * shells * density))
-            partials[name] = PartialRdf(g, error, counts[:, row].mean(axis=0))
-    centres: NDArray[np.float64] = 0.5 * (edges[:-1] + edges[1:])
-    return Rdf(centres, bins * bin_width, partials)
+
+    def __init__(self, numbers: NDArray[Any], bin_width: float = 0.02, r_max: float | None = None) -> None:
+        if not bin_width > 0 or (r_max is not None and not r_max > bin_width):
+            raise InputError(
+                f"bin_width must lie between 0 and the end of the range; it is {bin_width} with r_max {r_max}."
+            )
+        self._numbers = np.asarray(numbers)
+        self._width, self._asked, self._limit, self._bins = bin_width, r_max, np.inf, 0
+        self._names = pair_names(self._numbers)
+        index = index_of(self._numbers)
+        self._order = np.argsort(index, kind="stable")
+        self._starts = np.searchsorted(index[self._order], np.arange(len(species_of(self._numbers)) + 1))
+        self._blocks = RunningBlocks()
+        self._inverse_volume = RunningBlocks()
+
+    def add(self, frame: Frame) -> None:
+        """Count the pairs of one frame.
+
+        :raises InputError: if the range exceeds half the cell, the bin does not fit, or the atoms are others.
+        """
+        check_same(self._numbers, frame.numbers)
+        half = 0.5 * float(frame.widths.min())
+        if not self._bins:
+            self._bins = int((half if self._asked is None else self._asked) / self._width + 1e-9)
+        if self._width > half:
+            raise InputError(
+                f"bin_width must lie between 0 and {half:.3g} angstrom, half the cell; it is {self._width}."
+            )
+        if self._asked is not None and self._asked > half + 1e-9:
+            raise InputError(
+                f"g(r) reaches at most half the cell, {half:.3g} angstrom; r_max is {self._asked}: make it smaller."
+            )
+        # What a smaller cell miscounts beyond its half lies beyond the limit and is dropped in the end.
+        self._limit = min(self._limit, half)
+        columns = np.ascontiguousarray(frame.fractional[self._order].T, dtype=np.float32)
+        # Rotating the cell to triangular form leaves distances alone and saves three products a pair.
+        box = np.linalg.qr(frame.cell.T)[1].T.astype(np.float32)
+        table = _count_pairs(columns, self._starts, box, self._bins, np.float32(1 / self._width))
+        upper = np.triu_indices(len(table))
+        counts = table[upper].astype(np.float64)
+        self._blocks.add(np.stack([counts * frame.volume, counts]))
+        self._inverse_volume.add(1 / frame.volume)
+
+    @property
+    def bins(self) -> int:
+        """Bins that every frame so far fills."""
+        return min(self._bins, int(min(self._limit, np.inf) / self._width + 1e-9)) if self._bins else 0
+
+    def curve(self, function: Callable[[FloatArray], FloatArray]) -> Curve:
+        """Return ``function`` of the (pairs, B) array of all g(r), in the order of ``pair_names``, with its error."""
+        scale = self._scale()
+        return self._blocks.curve(lambda counts: function(counts[0, :, : self.bins] * scale))
+
+    def result(self) -> Rdf:
+        """Return the means over the frames so far.
+
+        :raises InputError: if there was none.
+        """
+        pairs = self._blocks.total[1, :, : self.bins] / self._blocks.samples
+        curve = self.curve(lambda g: g)
+        edges = self.edges
+        partials = {
+            name: PartialRdf(curve.mean[row], curve.error[row], pairs[row])
+            for row, name in enumerate(self._names.values())
+            if self._possible()[row]
+        }
+        species = species_of(self._numbers)
+        return Rdf(
+            r=0.5 * (edges[:-1] + edges[1:]),
+            edges=edges,
+            partials=partials,
+            coordination=self._coordination(),
+            composition={symbol_of(number): int((self._numbers == number).sum()) for number in species},
+            density=len(self._numbers) * self._inverse_volume.number().mean,
+        )
+
+    @property
+    def edges(self) -> FloatArray:
+        """(B + 1,) bin edges in angstrom."""
+        return np.arange(self.bins + 1, dtype=np.float64) * self._width
+
+    def _coordination(self) -> dict[str, Curve]:
+        running = self._blocks.curve(lambda counts: np.cumsum(counts[1, :, : self.bins], axis=1))
+        found = {}
+        for row, (a, b) in enumerate(self._names):
+            for centre, ligand in dict.fromkeys([(a, b), (b, a)]):
+                scale = (2 if a == b else 1) / int((self._numbers == centre).sum())
+                name = f"{symbol_of(centre)}-{symbol_of(ligand)}"
+                found[name] = Curve(running.mean[row] * scale, running.error[row] * scale)
+        return found
+
+    def _possible(self) -> FloatArray:
+        """Return (pairs,) the unordered pairs of atoms that each pair of species has."""
+        count = {number: int((self._numbers == number).sum()) for number in species_of(self._numbers)}
+        return np.array([count[a] * (count[a] - 1) / 2 if a == b else count[a] * count[b] for a, b in self._names])
+
+    def _scale(self) -> FloatArray:
+        shells = 4 / 3 * np.pi * np.diff(self.edges**3)
+        possible = np.maximum(self._possible(), 1e-300)[:, None]
+        scale: FloatArray = 1 / (possible * shells)
+        return np.where(self._possible()[:, None] > 0, scale, 0.0)
 
 
-def _number_of_pairs(numbers: NDArray[Any], a: int, b: int) -> float:
-    first, second = int((numbers == a).sum()), int((numbers == b).sum())
-    return first * (first - 1) / 2 if a == b else float(first * second)
+def first_minimum(r: FloatArray, g: FloatArray, smoothing: float = 0.05) -> float | None:
+    """Return where the first shell ends: the lowest g(r) between the highest peak and the next return to 1.
 
+    The highest peak, not the first, because a shell may be split, as that of vanadium in short and long bonds. None if
+    there is no peak above 1.
 
-def _histogram(trajectory: Trajectory, frame: int, bins: int, bin_width: float) -> NDArray[np.int64]:
-    cell = trajectory.cells[frame]
-    fractional = trajectory.positions[frame].astype(np.float64) @ np.linalg.inv(cell)
-    species = sorted({int(number) for number in trajectory.numbers}, reverse=True)
-    index = np.searchsorted(-np.array(species), -trajectory.numbers)
-    order = np.argsort(index, kind="stable")
-    table = _pair_rows(species)
-    columns = np.ascontiguousarray((fractional[order] % 1.0).T)
-    counts: NDArray[np.int64] = _count_pairs(
-        columns, index[order], table, np.ascontiguousarray(cell), np.array([bins, bin_width])
-    )
-    return counts
-
-
-def _pair_rows(species: Sequence[int]) -> NDArray[np.int64]:
-    table = np.zeros((len(species), len(species)), dtype=np.int64)
-    for row, (a, b) in enumerate(combinations_with_replacement(range(len(species)), 2)):
-        table[a, b] = table[b, a] = row
-    return table
+    :param smoothing: standard deviation in angstrom of the Gaussian that takes counting noise off first.
+    """
+    smooth = gaussian_filter1d(g, smoothing / (r[1] - r[0]))
+    top = int(np.argmax(smooth))
+    if not smooth[top] > 1:
+        return None
+    below = np.flatnonzero(smooth[top:] < 1)
+    if not len(below):
+        return None
+    back = np.flatnonzero(smooth[top + below[0] :] >= 1)
+    end = top + below[0] + int(back[0]) if len(back) else len(g)
+    return float(r[top + int(np.argmin(smooth[top:end]))])
 
 
 @numba.njit(cache=True, fastmath=True)
 def _count_pairs(
-    fractional: NDArray[Any], species: NDArray[Any], table: NDArray[Any], cell: NDArray[Any], grid: NDArray[Any]
+    fractional: NDArray[Any], starts: NDArray[Any], cell: NDArray[Any], bins: int, scale: np.float32
 ) -> NDArray[Any]:
-    """Histogram all minimum-image distances; (pairs of species, bins).
+    """Histogram all minimum-image distances of atoms sorted by species; (species, species, bins), upper triangle.
 
     Rounding fractional differences gives the nearest image of every pair closer than half the perpendicular width.
     """
-    atoms, bins, scale = fractional.shape[1], int(grid[0]), 1.0 / grid[1]
-    counts = np.zeros((table.max() + 1, bins + 1), dtype=np.int64)
+    atoms, species = fractional.shape[1], len(starts) - 1
+    counts = np.zeros((species, species, bins + 1), dtype=np.int64)
     slot = np.empty(atoms, dtype=np.int32)
     x, y, z = fractional[0], fractional[1], fractional[2]
-    for i in range(atoms - 1):
-        # Distances first, histogram after: the first loop has no branch and no scatter, so it vectorises.
-        for j in range(i + 1, atoms):
-            u = x[j] - x[i]
-            v = y[j] - y[i]
-            w = z[j] - z[i]
-            u -= np.rint(u)
-            v -= np.rint(v)
-            w -= np.rint(w)
-            dx = u * cell[0, 0] + v * cell[1, 0] + w * cell[2, 0]
-            dy = u * cell[0, 1] + v * cell[1, 1] + w * cell[2, 1]
-            dz = u * cell[0, 2] + v * cell[1, 2] + w * cell[2, 2]
-            slot[j] = np.int32(min(np.sqrt(dx * dx + dy * dy + dz * dz) * scale, float(bins)))
-        for j in range(i + 1, atoms):
-            counts[table[species[i], species[j]], slot[j]] += 1
-    return counts[:, :bins]
+    xx, yx, yy, zx, zy, zz = cell[0, 0], cell[1, 0], cell[1, 1], cell[2, 0], cell[2, 1], cell[2, 2]
+    end = np.float32(bins)
+    for a in range(species):
+        for i in range(starts[a], starts[a + 1]):
+            # Distances first, histogram after: the first loop has no branch and no scatter, so it vectorises.
+            for j in range(i + 1, atoms):
+                u = x[j] - x[i]
+                v = y[j] - y[i]
+                w = z[j] - z[i]
+                u -= np.rint(u)
+                v -= np.rint(v)
+                w -= np.rint(w)
+                dx = u * xx + v * yx + w * zx
+                dy = v * yy + w * zy
+                dz = w * zz
+                slot[j] = np.int32(min(np.sqrt(dx * dx + dy * dy + dz * dz) * scale, end))
+            for b in range(a, species):
+                row = counts[a, b]
+                for j in range(max(i + 1, starts[b]), starts[b + 1]):
+                    row[slot[j]] += 1
+    return counts[:, :, :bins]
