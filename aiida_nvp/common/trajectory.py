@@ -216,15 +216,29 @@ def read_trajectory(path: str | Path) -> Trajectory:
     """
     with open_trajectory(path) as file:
         # Steps come last on disk, so they alone say which frames are complete.
+        return _part(file, slice(0, len(file[STEP])))
+
+
+def read_blocks(path: str | Path) -> Iterator[Trajectory]:
+    """Yield the frames of such a file some at a time, for files that need not fit into memory.
+
+    :raises InputError: if the file is missing, damaged or not an H5MD trajectory of this layout.
+    """
+    with open_trajectory(path) as file:
         frames = len(file[STEP])
-        return Trajectory(
-            numbers=file[SPECIES][:].astype(np.int32),
-            step=file[STEP][:frames].astype(np.int64),
-            time_ps=file[TIME][:frames].astype(np.float64),
-            positions=file[POSITIONS][:frames].astype(np.float32, copy=False),
-            cells=file[CELLS][:frames].astype(np.float64, copy=False),
-            stage=file[STAGE][:frames].astype(np.int32),
-        )
+        for start in range(0, frames, FRAMES_PER_BLOCK):
+            yield _part(file, slice(start, min(start + FRAMES_PER_BLOCK, frames)))
+
+
+def _part(file: h5py.File, frames: slice) -> Trajectory:
+    return Trajectory(
+        numbers=file[SPECIES][:].astype(np.int32),
+        step=file[STEP][frames].astype(np.int64),
+        time_ps=file[TIME][frames].astype(np.float64),
+        positions=file[POSITIONS][frames].astype(np.float32, copy=False),
+        cells=file[CELLS][frames].astype(np.float64, copy=False),
+        stage=file[STAGE][frames].astype(np.int32),
+    )
 
 
 @contextmanager

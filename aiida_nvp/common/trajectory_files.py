@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from aiida_nvp.common.bounds import CountFromZero, Positive
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.lammps_dump import FIRST_LINE, read_dump
-from aiida_nvp.common.trajectory import TrajectoryWriter, read_trajectory
+from aiida_nvp.common.trajectory import TrajectoryWriter, read_blocks
 from aiida_nvp.common.units import FEMTOSECONDS_PER_PICOSECOND
 from aiida_nvp.common.unwrap import Unwrapper
 
@@ -55,7 +55,10 @@ class ReadSettings(BaseModel):
 
 @dataclass(frozen=True)
 class PlainFrame:
-    """One frame as its file states it; None for what it does not state."""
+    """One frame as its file states it; None for what it does not state.
+
+    :param stage: index of the stage of the thermal schedule, 0 where the file knows no stages.
+    """
 
     numbers: NDArray[np.int64]
     positions: FloatArray
@@ -63,12 +66,13 @@ class PlainFrame:
     unwrapped: bool | None
     step: int | None
     time_ps: float | None
+    stage: int = 0
 
 
 def convert(paths: Sequence[Path], target: Path, settings: ReadSettings, tell: Tell | None = None) -> int:
     """Write the frames of ``paths``, which are consecutive parts of one run, to the H5MD file ``target``.
 
-    No more than a few frames are held in memory.
+    No more than a few frames are held in memory, but for an ``XDATCAR``, which its reader takes whole.
 
     :param tell: is given the number of frames so far.
     :return: number of frames.
@@ -94,7 +98,7 @@ def convert(paths: Sequence[Path], target: Path, settings: ReadSettings, tell: T
                         f"{where} is of {time:g} ps, not later than the frame before ({last:g} ps); files are read as "
                         "parts of one run, in the order that they are given."
                     )
-                writer.write(step=count, time_ps=time, positions=placed, cell=frame.cell)
+                writer.write(step=count, time_ps=time, positions=placed, cell=frame.cell, stage=frame.stage)
                 count, last = count + 1, time
                 if tell is not None:
                     tell(count)
@@ -155,16 +159,11 @@ def _time(frame: PlainFrame, index: int, settings: ReadSettings, name: str) -> f
 
 
 def _h5md(path: Path) -> Iterator[PlainFrame]:
-    stored = read_trajectory(path)
-    for index in range(len(stored)):
-        yield PlainFrame(
-            stored.numbers.astype(np.int64),
-            stored.positions[index].astype(np.float64),
-            stored.cells[index],
-            True,
-            int(stored.step[index]),
-            float(stored.time_ps[index]),
-        )
+    for stored in read_blocks(path):
+        numbers = stored.numbers.astype(np.int64)
+        for index, positions in enumerate(stored.positions.astype(np.float64)):
+            step, time = int(stored.step[index]), float(stored.time_ps[index])
+            yield PlainFrame(numbers, positions, stored.cells[index], True, step, time, int(stored.stage[index]))
 
 
 def _by_ase(path: Path, kind: str) -> Iterator[PlainFrame]:

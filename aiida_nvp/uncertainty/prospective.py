@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frameset import FrameSet
+from aiida_nvp.common.ranks import spearman
 from aiida_nvp.common.vocabulary import SelectionReason
 from aiida_nvp.uncertainty.conformal import LEVEL, Calibration, calibrate_residuals, coverage
 from aiida_nvp.uncertainty.error_model import species_scales
-from aiida_nvp.uncertainty.quality import calibrated_quality, ranking_quality, reliability_curves, spearman
+from aiida_nvp.uncertainty.quality import calibrated_quality, ranking_quality, reliability_curves
 from aiida_nvp.uncertainty.residuals import (
     FloatArray,
     Residuals,

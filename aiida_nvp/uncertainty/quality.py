@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi, rankdata
 
+from aiida_nvp.common.ranks import spearman
 from aiida_nvp.uncertainty.conformal import ALL, LEVELS, Calibration, coverage, mean_over_frames
 from aiida_nvp.uncertainty.residuals import FloatArray, Residuals
 
@@ -84,13 +85,6 @@ def calibrated_quality(residuals: Residuals, calibration: Calibration) -> Qualit
             for level in levels
         },
     )
-
-
-def spearman(first: FloatArray, second: FloatArray) -> float | None:
-    """Return the rank correlation, or None where one of the two does not vary."""
-    ranks = [rankdata(values) - (len(values) + 1) / 2 for values in (first, second)]
-    norm = float(np.linalg.norm(ranks[0]) * np.linalg.norm(ranks[1]))
-    return float(ranks[0] @ ranks[1] / norm) if norm > 0 else None
 
 
 def auroc(score: FloatArray, error: FloatArray, share: float = WORST_SHARE) -> float | None:

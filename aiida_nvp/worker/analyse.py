@@ -25,7 +25,8 @@ from aiida_nvp.analysis.structure.network import Speciation
 from aiida_nvp.analysis.structure.rdf import RadialDistribution, Rdf
 from aiida_nvp.analysis.structure.species import pair_names
 from aiida_nvp.analysis.structure.tally import Distribution
-from aiida_nvp.analysis.transport.msd import diffusion, frame_interval, mean_square_displacement
+from aiida_nvp.analysis.transport.msd import diffusion, mean_square_displacement
+from aiida_nvp.analysis.transport.paths import frame_interval
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.trajectory import Trajectory, read_trajectory
 from aiida_nvp.worker.job import Job
@@ -100,7 +101,7 @@ def _stage(
     index = int(stage["index"])
     frames = trajectory.at_stage(index)
     try:
-        interval = frame_interval(frames)
+        interval = frame_interval(frames.time_ps)
     except InputError as error:
         raise InputError(f"stage {index}: {error}") from error
     sample = frames.select(np.unique(np.linspace(0, len(frames) - 1, settings.structure_frames).astype(np.int64)))

@@ -100,7 +100,6 @@ class ActiveLearningWorkChain(CommitteeRounds):
         self.ctx.cycle = 0
         self.ctx.round = "cycle_0"
         self.ctx.members = []
-        self.ctx.scratch, self.ctx.warm = True, None
         self.ctx.dataset = self.inputs.get("dataset")
         self.ctx.start_frames = self.inputs.get("frames", self.ctx.dataset)
         self.ctx.calibration = None

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from aiida_nvp.analysis.replicas import combine
@@ -19,3 +20,11 @@ def test_numbers_are_averaged_where_all_have_them():
 
 def test_one_replica_has_no_spread():
     assert combine([{"a": 1.0}]) == {}
+
+
+def test_error_over_replicas_and_what_one_of_them_lacks():
+    values = [1.0, 2.0, 4.0]
+    (found,) = combine([{"x": value} for value in values]).values()
+    assert (found["mean"], found["error"]) == (pytest.approx(7 / 3), pytest.approx(np.std(values, ddof=1) / np.sqrt(3)))
+    assert combine([{"x": 1.0}, {"x": None}, {"x": 2.0}]) == {}
+    assert combine([]) == {}

@@ -6,7 +6,7 @@ from ase import Atoms
 from ase.io import write
 
 from aiida_nvp.common.errors import InputError
-from aiida_nvp.common.trajectory import read_trajectory
+from aiida_nvp.common.trajectory import TrajectoryWriter, read_trajectory
 from aiida_nvp.common.trajectory_files import ReadSettings, convert
 
 CELL = np.diag([5.0, 6.0, 7.0])
@@ -62,6 +62,15 @@ def test_a_file_of_this_project_comes_back_as_it_is(tmp_path, frames, read):
     again = read([tmp_path / "in.h5"], ReadSettings())
     np.testing.assert_array_equal(again.positions, once.positions)
     np.testing.assert_array_equal(again.time_ps, once.time_ps)
+
+
+def test_stages_of_a_file_of_this_project_survive_thinning(tmp_path, paths, read):
+    with TrajectoryWriter(tmp_path / "in.h5", [11, 23, 15, 8]) as writer:
+        for step, places in enumerate(np.tile(paths, (2, 1, 1))):
+            writer.write(step=step, time_ps=0.5 * step, positions=places, cell=CELL, stage=step // 20)
+    found = read([tmp_path / "in.h5"], ReadSettings(skip=2, every=3))
+    assert found.time_ps.tolist() == [0.5 * step for step in range(2, 40, 3)]
+    assert found.stage.tolist() == [step // 20 for step in range(2, 40, 3)]
 
 
 def test_a_time_in_the_file_is_taken(tmp_path, frames, read):

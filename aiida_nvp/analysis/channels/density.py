@@ -9,10 +9,11 @@ from typing import Any, Self
 import numba
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_masses, atomic_numbers
+from ase.data import atomic_masses
 from ase.io.cube import write_cube
 from numpy.typing import ArrayLike, NDArray
 
+from aiida_nvp.analysis.structure.species import atoms_of
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.trajectory import Trajectory
 
@@ -174,11 +175,7 @@ def species_indices(trajectory: Trajectory, species: str) -> NDArray[np.int64]:
 
     :raises InputError: if there are none.
     """
-    chosen = np.flatnonzero(trajectory.numbers == atomic_numbers.get(species, 0))
-    if not len(chosen):
-        shown = ", ".join(sorted(set(trajectory.symbols)))
-        raise InputError(f"mobile species {species!r} is not in the trajectory, which has {shown}.")
-    return chosen
+    return atoms_of(trajectory.numbers, species, "mobile species")
 
 
 @numba.njit(cache=True)

@@ -1,4 +1,4 @@
-"""A number and how sure it is: from two halves of a run, from replicas, or from drawing the ions anew."""
+"""A number and how sure it is: from two halves of a run, or from drawing the ions anew."""
 
 from __future__ import annotations
 
@@ -47,18 +47,6 @@ def from_halves(whole: float | None, halves: Sequence[float | None]) -> Estimate
     """Return the value of a whole run with half the difference of its two halves, the standard error of their mean."""
     known = [value for value in halves if value is not None]
     return Estimate(whole, abs(known[0] - known[1]) / 2 if whole is not None and len(known) == _PAIR else None)
-
-
-def across_replicas(values: Sequence[float | None]) -> Estimate:
-    """Return mean and standard error over independent runs: the only error that holds the spread of quenches.
-
-    Runs in which the quantity does not exist make it None as a whole, for the mean of the others would be biased.
-    """
-    known = np.array([value for value in values if value is not None], dtype=np.float64)
-    if not len(known) or len(known) < len(values):
-        return Estimate(None, None)
-    error = float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else None
-    return Estimate(float(known.mean()), error)
 
 
 def bootstrap(statistic: Callable[[NDArray[np.int64]], float], size: int, seed: int, draws: int = DRAWS) -> Interval:

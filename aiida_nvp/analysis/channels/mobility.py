@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2, rankdata
+from scipy.stats import chi2
 
 from aiida_nvp.analysis.channels.density import host_frame, species_indices
 from aiida_nvp.analysis.channels.estimate import Interval, bootstrap
+from aiida_nvp.common import ranks
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.trajectory import Trajectory
 
@@ -111,11 +112,9 @@ def brownian_half_share(windows: int) -> float:
 
 
 def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Return the rank correlation, ties sharing their mean rank; NaN where one side is constant."""
-    a, b = rankdata(first), rankdata(second)
-    a, b = a - a.mean(), b - b.mean()
-    norm = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / norm) if norm > 0 else float("nan")
+    """Return the rank correlation; NaN where one side is constant, which a bootstrap leaves out."""
+    found = ranks.spearman(first, second)
+    return float("nan") if found is None else found
 
 
 def window_msd(paths: NDArray[np.float64], window: int) -> NDArray[np.float64]:

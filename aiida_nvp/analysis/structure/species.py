@@ -44,6 +44,19 @@ def parse(name: str, length: int, numbers: NDArray[Any]) -> tuple[int, ...]:
     return parts
 
 
+def atoms_of(numbers: NDArray[Any], species: str, what: str = "species") -> NDArray[np.int64]:
+    """Return the indices of the atoms of a species.
+
+    :param what: how an error calls it.
+    :raises InputError: if there are none.
+    """
+    chosen = np.flatnonzero(numbers == atomic_numbers.get(species, 0))
+    if not len(chosen):
+        shown = ", ".join(sorted(symbol_of(number) for number in species_of(numbers)))
+        raise InputError(f"{what} {species!r} is not in the trajectory, which has {shown}.")
+    return chosen.astype(np.int64)
+
+
 def index_of(numbers: NDArray[Any], species: Sequence[int] | None = None) -> NDArray[np.int64]:
     """Return (N,) the place of each atom's species in ``species``, by default in :func:`species_of`."""
     table = np.full(max(atomic_numbers.values()) + 1, -1, dtype=np.int64)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
-from aiida_nvp.common.errors import InputError
+from aiida_nvp.analysis.transport.paths import MemoryPaths
 from aiida_nvp.common.trajectory import Trajectory
 
 ANGSTROM2_PER_PS_IN_M2_PER_S = 1e-8
-MINIMUM_FRAMES = 4
 ION_GROUPS = 10
 FIT_WINDOW = (0.1, 0.5)
 """Lags used for the slope, as shares of the length: beyond ballistic and cage motion, before origins run out."""
@@ -64,23 +62,23 @@ class Diffusion:
 def mean_square_displacement(trajectory: Trajectory, species: str) -> Msd:
     """Return the MSD of ``species``, with the drift of the centre of mass of all atoms removed.
 
+    In a cell that changes, displacements are those of fractional coordinates in the mean cell.
+
     The autocorrelation is a Fourier transform (DOI 10.1051/sfn/201112010), so all origins count at every lag.
 
-    :raises InputError: on an unknown species, too few frames, or frames that are not equally spaced in time.
+    :raises InputError: on an unknown species, or frames of which :class:`~aiida_nvp.analysis.transport.paths.Paths`
+        cannot be made: too few, not equally spaced in time, of a cell that is not steady.
     """
-    chosen = np.flatnonzero(trajectory.numbers == atomic_numbers.get(species, 0))
-    if not len(chosen):
-        shown = ", ".join(sorted(set(trajectory.symbols)))
-        raise InputError(f"species {species!r} is not in the trajectory, which has {shown}.")
-    interval = frame_interval(trajectory)
-    paths = without_drift(trajectory)[:, chosen]
-    groups = [paths[:, start :: min(ION_GROUPS, len(chosen))] for start in range(min(ION_GROUPS, len(chosen)))]
-    curves = np.stack([_msd_by_axis(group) for group in groups])
-    weights = np.array([group.shape[1] for group in groups]) / len(chosen)
+    paths = MemoryPaths(trajectory)
+    ions = paths.ions(species)
+    groups = [ions[start::ION_GROUPS] for start in range(min(ION_GROUPS, len(ions)))]
+    curves = np.stack([_msd_by_axis(paths.block(group)) for group in groups])
+    weights = np.array([len(group) for group in groups]) / len(ions)
     axes = np.einsum("g,gta->ta", weights, curves)
     totals = curves.sum(axis=2)
-    error = totals.std(axis=0, ddof=1) / np.sqrt(len(groups)) if len(groups) > 1 else np.full(len(paths), np.nan)
-    lags: NDArray[np.float64] = interval * np.arange(len(paths), dtype=np.float64)
+    spread = totals.std(axis=0, ddof=1) if len(groups) > 1 else np.full(paths.n_frames, np.nan)
+    error = spread / np.sqrt(len(groups))
+    lags: NDArray[np.float64] = paths.interval_ps * np.arange(paths.n_frames, dtype=np.float64)
     return Msd(lags, axes, axes.sum(axis=1), error, totals)
 
 
@@ -105,29 +103,6 @@ def diffusion(msd: Msd) -> Diffusion:
     if not value > SIGNIFICANCE * error:
         return Diffusion(False, slope, None, None, f"{NOT_DIFFUSIVE}: the slope does not stand out of its error")
     return Diffusion(True, slope, value, error, f"diffusive between {lags[0]:.3g} and {lags[-1]:.3g} ps")
-
-
-def frame_interval(trajectory: Trajectory) -> float:
-    """Return the time between frames in ps.
-
-    :raises InputError: on too few frames or unequal intervals.
-    """
-    if len(trajectory) < MINIMUM_FRAMES:
-        raise InputError(f"{len(trajectory)} frames are too few to analyse; at least {MINIMUM_FRAMES} are needed.")
-    intervals = np.diff(trajectory.time_ps)
-    mean = float(intervals.mean())
-    if not mean > 0 or np.abs(intervals - mean).max() > 1e-3 * mean:
-        raise InputError("the frames are not equally spaced in time; displacements need a constant interval.")
-    return mean
-
-
-def without_drift(trajectory: Trajectory) -> NDArray[np.float64]:
-    """Return (T, N, 3) positions in the frame where the centre of mass of all atoms rests."""
-    positions = trajectory.positions.astype(np.float64)
-    masses = atomic_masses[trajectory.numbers]
-    centre = np.einsum("n,tna->ta", masses / masses.sum(), positions)
-    resting: NDArray[np.float64] = positions - (centre - centre[0])[:, None, :]
-    return resting
 
 
 def _msd_by_axis(paths: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from ase.data import atomic_masses, atomic_numbers, chemical_symbols
+from ase.data import atomic_masses
 from numpy.typing import NDArray
 
+from aiida_nvp.analysis.structure.species import atoms_of
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.trajectory import (
     CELLS,
@@ -79,11 +80,7 @@ class Paths(ABC):
 
         :raises InputError: if there are none.
         """
-        chosen = np.flatnonzero(self.numbers == atomic_numbers.get(species, 0))
-        if not len(chosen):
-            shown = ", ".join(sorted({str(chemical_symbols[number]) for number in self.numbers}))
-            raise InputError(f"species {species!r} is not in the trajectory, which has {shown}.")
-        return chosen.astype(np.int64)
+        return atoms_of(self.numbers, species)
 
     def block(self, ions: IntArray) -> FloatArray:
         """Return (T, n, 3) paths in angstrom of the n ions with these indices, without drift."""

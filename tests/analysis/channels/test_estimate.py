@@ -1,11 +1,11 @@
-"""Errors from halves, replicas and draws."""
+"""Errors from halves and draws."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from aiida_nvp.analysis.channels.estimate import Estimate, across_replicas, bootstrap, from_halves
+from aiida_nvp.analysis.channels.estimate import Estimate, bootstrap, from_halves
 from aiida_nvp.common.errors import InputError
 
 
@@ -14,14 +14,6 @@ def test_halves_give_the_standard_error_of_their_mean():
     assert from_halves(5.0, [4.0, None]) == Estimate(5.0, None)
     assert from_halves(None, [4.0, 7.0]) == Estimate(None, None)
     assert from_halves(5.0, []) == Estimate(5.0, None)
-
-
-def test_replicas():
-    values = [1.0, 2.0, 4.0]
-    assert across_replicas(values) == Estimate(pytest.approx(7 / 3), pytest.approx(np.std(values, ddof=1) / np.sqrt(3)))
-    assert across_replicas([3.0]) == Estimate(3.0, None)
-    assert across_replicas([1.0, None, 2.0]) == Estimate(None, None)
-    assert across_replicas([]) == Estimate(None, None)
 
 
 def test_bootstrap_of_a_mean_has_its_standard_error_and_covers():

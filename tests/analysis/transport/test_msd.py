@@ -7,42 +7,38 @@ import pytest
 
 from aiida_nvp.analysis.transport.msd import diffusion, mean_square_displacement
 from aiida_nvp.common.errors import InputError
-from aiida_nvp.common.trajectory import Trajectory
-
-STEP_PS = 0.5
 
 
-def make(positions, numbers, times=None):
-    frames = len(positions)
-    return Trajectory(
-        numbers=np.asarray(numbers, dtype=np.int32),
-        step=np.arange(frames),
-        time_ps=STEP_PS * np.arange(frames) if times is None else np.asarray(times, dtype=float),
-        positions=np.asarray(positions, dtype=np.float32),
-        cells=np.repeat(np.eye(3)[None] * 10, frames, axis=0),
-        stage=np.zeros(frames, dtype=np.int32),
-    )
+@pytest.fixture(scope="module")
+def make(gas):
+    """The maker of trajectories that all tests of transport share."""
+    return gas.make
 
 
-def walkers(seed, atoms=200, frames=400, diffusivity=0.3):
-    rng = np.random.default_rng(seed)
-    # A heavy resting frame keeps the centre of mass still, so that its removal changes nothing.
-    steps = rng.normal(scale=np.sqrt(2 * diffusivity * STEP_PS), size=(frames, atoms, 3))
-    steps -= steps.mean(axis=1, keepdims=True)
-    return make(np.cumsum(steps, axis=0), [11] * atoms)
+@pytest.fixture(scope="module")
+def walkers(gas):
+    """Walkers whose centre of mass rests, so that its removal changes nothing."""
+
+    def _walkers(seed, atoms=200, frames=400, diffusivity=0.3):
+        rng = np.random.default_rng(seed)
+        steps = rng.normal(scale=np.sqrt(2 * diffusivity * gas.step_ps), size=(frames, atoms, 3))
+        steps -= steps.mean(axis=1, keepdims=True)
+        return gas.make(np.cumsum(steps, axis=0), [11] * atoms)
+
+    return _walkers
 
 
-def test_agrees_with_the_direct_double_loop():
+def test_agrees_with_the_direct_double_loop(walkers, gas):
     trajectory = walkers(0, atoms=12, frames=25)
     msd = mean_square_displacement(trajectory, "Na")
     x = trajectory.positions.astype(float)
     x -= x.mean(axis=1, keepdims=True)
     direct = [((x[m:] - x[: len(x) - m]) ** 2).mean(axis=(0, 1)) for m in range(len(x))]
     np.testing.assert_allclose(msd.axes, direct, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(msd.lag_ps, STEP_PS * np.arange(25))
+    np.testing.assert_allclose(msd.lag_ps, gas.step_ps * np.arange(25))
 
 
-def test_brownian_walkers_return_their_diffusivity_within_error():
+def test_brownian_walkers_return_their_diffusivity_within_error(walkers):
     found = [diffusion(mean_square_displacement(walkers(seed), "Na")) for seed in range(12)]
     assert all(one.diffusive for one in found)
     z = np.array([(one.diffusivity_m2_s - 0.3e-8 * 199 / 200) / one.error_m2_s for one in found])
@@ -51,11 +47,11 @@ def test_brownian_walkers_return_their_diffusivity_within_error():
     assert found[0].diffusivity_m2_s == pytest.approx(0.3e-8, rel=0.1, abs=0)
 
 
-def test_ballistic_gas_grows_with_the_square_and_is_not_diffusive():
+def test_ballistic_gas_grows_with_the_square_and_is_not_diffusive(make, gas):
     rng = np.random.default_rng(1)
     velocity = rng.normal(size=(300, 3))
     velocity -= velocity.mean(axis=0)
-    msd = mean_square_displacement(make(STEP_PS * np.arange(50)[:, None, None] * velocity, [8] * 300), "O")
+    msd = mean_square_displacement(make(gas.step_ps * np.arange(50)[:, None, None] * velocity, [8] * 300), "O")
     np.testing.assert_allclose(msd.total, (velocity**2).sum(axis=1).mean() * msd.lag_ps**2, rtol=1e-4, atol=1e-4)
     verdict = diffusion(msd)
     assert not verdict.diffusive
@@ -64,7 +60,7 @@ def test_ballistic_gas_grows_with_the_square_and_is_not_diffusive():
     assert verdict.slope == pytest.approx(2, abs=1e-3)
 
 
-def test_common_displacement_is_removed():
+def test_common_displacement_is_removed(make, walkers):
     still = walkers(2, atoms=20, frames=40)
     drift = np.random.default_rng(3).normal(size=(40, 1, 3)).cumsum(axis=0)
     moving = make(still.positions + drift, still.numbers)
@@ -73,7 +69,7 @@ def test_common_displacement_is_removed():
     )
 
 
-def test_resting_and_caged_atoms_are_not_diffusive():
+def test_resting_and_caged_atoms_are_not_diffusive(make):
     at_rest = mean_square_displacement(make(np.ones((20, 30, 3)), [8] * 30), "O")
     assert not diffusion(at_rest).diffusive
     caged = np.random.default_rng(4).normal(size=(200, 100, 3))
@@ -82,7 +78,7 @@ def test_resting_and_caged_atoms_are_not_diffusive():
     assert not diffusion(msd).diffusive
 
 
-def test_axes_are_kept_apart():
+def test_axes_are_kept_apart(make):
     positions = np.zeros((10, 2, 3))
     positions[:, 0, 1] = np.arange(10)
     positions[:, 1, 1] = -np.arange(10)
@@ -98,6 +94,6 @@ def test_axes_are_kept_apart():
         (5, "Na", [0, 1, 2, 3, 9], "not equally spaced"),
     ],
 )
-def test_bad_input(frames, species, times, sentence):
+def test_bad_input(make, frames, species, times, sentence):
     with pytest.raises(InputError, match=sentence):
         mean_square_displacement(make(np.zeros((frames, 2, 3)), [11, 11], times), species)
