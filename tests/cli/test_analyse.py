@@ -53,6 +53,7 @@ def test_two_replicas(run):
         assert json.loads(file["results_json"][()]) == results
     page = (run.out / "analysis.html").read_text()
     assert "Over 2 replicas" in page
+    assert results["replicas"][1]["stages"][0]["percolation"]["sentence"] in page
     assert page.count("<svg") == 6
     table = coordination_table(results["replicas"][0])
     assert table["share"].sum() == pytest.approx(1)
