@@ -56,7 +56,7 @@ def inertial(rng: np.random.Generator, frames: int = 400, ions: int = 100) -> Po
     return np.cumsum(steps[50:], axis=0), 0.3
 
 
-def in_pairs(rng: np.random.Generator, frames: int = 400, ions: int = 100) -> Positions:
+def in_fours(rng: np.random.Generator, frames: int = 400, ions: int = 100) -> Positions:
     """Ions that move in fours, each four as one."""
     return np.repeat(_walk(rng, np.full(ions // 4, 0.3), frames), 4, axis=1), 0.3
 
@@ -66,7 +66,7 @@ def few(rng: np.random.Generator, frames: int = 2000, ions: int = 4) -> Position
     return _walk(rng, np.full(ions, 0.3), frames), 0.3
 
 
-KINDS = (independent, two_populations, half_at_rest, caged, inertial, in_pairs, few)
+KINDS = (independent, two_populations, half_at_rest, caged, inertial, in_fours, few)
 
 
 def coverage(kind: Callable[[np.random.Generator], Positions], runs: int, seed: int = 0) -> FloatArray:
@@ -109,11 +109,9 @@ def main() -> None:
         z = coverage(kind, runs)
         seconds = (time.perf_counter() - begun) / runs
         good = z[np.isfinite(z)]
-        held = float((np.abs(good) < 1).mean())
-        print(
-            f"{kind.__name__:18s} {held:6.3f} {good.mean():6.2f} {good.std():8.2f} {len(good) / runs:9.2f} {seconds:8.3f}",
-            flush=True,
-        )
+        held, found = float((np.abs(good) < 1).mean()), len(good) / runs
+        numbers = f"{held:6.3f} {good.mean():6.2f} {good.std():8.2f} {found:9.2f} {seconds:8.3f}"
+        print(f"{kind.__name__:18s} {numbers}", flush=True)
 
 
 if __name__ == "__main__":

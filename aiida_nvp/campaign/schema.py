@@ -186,13 +186,17 @@ class AnalysisSpec(_Strict):
 
     :param stages: names of stages of the production schedule; all named ones when absent.
     :param pairs: ``centre-ligand`` to the longest bond that counts.
-    :param mobile: the species whose percolation is measured; none when absent.
+    :param mobile: the species whose percolation, displacements and jumps are measured; none when absent.
+    :param charges: elementary charges of an ion by species, for the conductivity; none is computed without them.
+    :param glass_transition: K; stages above it tell of the melt and are left out of the activation energy.
     :param bin_width: of the radial distribution, angstrom.
     """
 
     stages: tuple[str, ...] = ()
     pairs: dict[str, Positive] = {}
     mobile: str | None = None
+    charges: dict[str, float] = {}
+    glass_transition: Positive | None = None
     bin_width: Positive = 0.05
 
     @field_validator("pairs")

@@ -6,7 +6,7 @@ Apart from the stages, because those load torch or compile code: who checks sett
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -96,7 +96,9 @@ class AnalyseSettings:
 
     :param stages: mappings with ``index`` and, if wanted, ``name`` and ``temperature``.
     :param pairs: longest bond (angstrom) by pair ``centre-ligand``.
-    :param mobile: species whose percolation is asked for; none is measured without it.
+    :param mobile: species whose percolation, displacements and jumps are asked for; none is measured without it.
+    :param charges: elementary charges of an ion by species, for the conductivity.
+    :param glass_transition: K; runs above it tell of the melt and are left out of the activation energy.
     :param bin_width: bin of g(r) (angstrom).
     :param forbidden_distance: no two atoms belong closer (angstrom).
     :param structure_frames: frames a stage used for structure, evenly spaced: neighbours in time say little new.
@@ -105,6 +107,8 @@ class AnalyseSettings:
     stages: tuple[Mapping[str, Any], ...]
     pairs: Mapping[str, float]
     mobile: str | None = None
+    charges: Mapping[str, float] = field(default_factory=dict)
+    glass_transition: float | None = None
     bin_width: float = 0.05
     forbidden_distance: float = 1.1
     structure_frames: int = 200

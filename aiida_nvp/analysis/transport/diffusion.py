@@ -11,9 +11,9 @@ are measured in the run itself:
 * c_4, the scatter of successive non-overlapping displacements of all ions together over what independent ions would
   show: ions that move together are fewer than they seem. Used only where chance does not explain it.
 
-The fit begins at the first lag from which on a straight line fits within the covariance, so that ballistic and
-sub-diffusive lags stay out, and does not begin beyond a quarter of the run. If no such lag exists, if the line is mostly
-its intercept, or if D does not stand out of its error, the motion is said to be not diffusive yet.
+The fit begins where a straight line fits within the covariance, so that ballistic and sub-diffusive lags stay out, and
+within the first quarter of the run. Without such a lag, if the line is mostly its intercept, or if D does not stand out
+of its error, the motion is said to be not diffusive yet.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import chi2
 
 from aiida_nvp.analysis.transport.brownian import AXES, msd_covariance
-from aiida_nvp.analysis.transport.msd import mean_square_displacement_of
+from aiida_nvp.analysis.transport.msd import Msd, mean_square_displacement_of
 from aiida_nvp.analysis.transport.paths import Paths
 
 ANGSTROM2_PER_PS_IN_M2_PER_S = 1e-8
@@ -92,21 +92,17 @@ class Diffusion:
     sentence: str = ""
 
 
-def fit_line(total: FloatArray, lags: IntArray, frames: int, ions: int, noise_free: bool = False) -> Line:
+def fit_line(total: FloatArray, lags: IntArray, frames: int, ions: int) -> Line:
     """Fit slope and intercept to an MSD by generalised least squares.
 
     The covariance depends on what is fitted, so the fit is repeated with its own result.
 
     :param total: (L,) MSD at ``lags`` in angstrom^2; ``lags``: (L,) in frames; ``frames``: T of the run.
     :param ions: number of independent walkers.
-    :param noise_free: whether the line goes through the origin.
     """
-    design = np.stack([lags, np.zeros_like(lags) if noise_free else np.ones_like(lags)], axis=1).astype(float)
-    columns = slice(0, 1) if noise_free else slice(0, 2)
+    design = np.stack([lags, np.ones_like(lags)], axis=1).astype(float)
     weights = 1 / lags.astype(float)
-    start = np.linalg.lstsq(design[:, columns] * weights[:, None], total * weights, rcond=None)[0]
-    found = np.zeros(2)
-    found[columns] = start
+    found = np.linalg.lstsq(design * weights[:, None], total * weights, rcond=None)[0]
     covariance = np.zeros((2, 2))
     residual = 0.0
     for _ in range(_ROUNDS):
@@ -114,40 +110,66 @@ def fit_line(total: FloatArray, lags: IntArray, frames: int, ions: int, noise_fr
         step = max(found[0], 1e-3 * float(total[0] / lags[0])) / AXES
         noise = max(found[1], 0.0) / (2 * AXES)
         factor = cho_factor(msd_covariance(lags, frames, step, noise) / ions)
-        weighted = cho_solve(factor, design[:, columns])
-        inverse = np.linalg.inv(design[:, columns].T @ weighted)
-        found[columns] = inverse @ (weighted.T @ total)
-        covariance[columns, columns] = inverse
+        weighted = cho_solve(factor, design)
+        covariance = np.linalg.inv(design.T @ weighted)
+        found = covariance @ (weighted.T @ total)
         left = total - design @ found
         residual = float(left @ cho_solve(factor, left))
-    degrees = len(lags) - (1 if noise_free else 2)
-    return Line(float(found[0]), float(found[1]), covariance, float(chi2.sf(residual, degrees)))
+    return Line(float(found[0]), float(found[1]), covariance, float(chi2.sf(residual, len(lags) - 2)))
 
 
-def diffusion(paths: Paths, species: str) -> Diffusion:
+class Scatter:
+    """What is known of the noise of an MSD; these are walkers that are alike and know nothing of each other.
+
+    :param frames: of the run; ``interval_ps`` between them; ``ions``: how many walkers.
+    :param cage: displacement in angstrom^2 below which a straight line is a coincidence of rattling.
+    """
+
+    def __init__(self, frames: int, interval_ps: float, ions: int, cage: float = CAGE_ANGSTROM2) -> None:
+        self.frames, self.interval_ps, self.ions, self.cage = frames, interval_ps, ions, cage
+
+    def heterogeneity(self, lag: int) -> float:
+        """Return the relative variance of the walkers' own diffusivities, seen at ``lag`` frames."""
+        del lag
+        return 0.0
+
+    def together(self, lag: int, line: Line, heterogeneity: float) -> float:
+        """Return by how much the squared error exceeds that of independent walkers."""
+        del lag, line, heterogeneity
+        return 1.0
+
+
+def diffusion(paths: Paths, species: str, msd: Msd | None = None) -> Diffusion:
     """Return the diffusivity of ``species``, if its motion is diffusive.
 
+    :param msd: of the same paths and species, if it is there already.
     :raises InputError: if there is no such ion.
     """
-    ions = paths.ions(species)
-    total = mean_square_displacement_of(paths, species).total
-    lags = fit_lags(paths.n_frames)
+    total = (msd or mean_square_displacement_of(paths, species)).total
+    return judge_motion(total, IonScatter(paths, paths.ions(species)))
+
+
+def judge_motion(total: FloatArray, scatter: Scatter) -> Diffusion:
+    """Return the verdict on an MSD.
+
+    :param total: (T,) angstrom^2 at lags of 0, 1, 2 ... frames.
+    """
+    lags = fit_lags(scatter.frames)
     if len(lags) < _SMALLEST_FIT:
-        return Diffusion(False, float("nan"), sentence=f"{NOT_DIFFUSIVE}: {paths.n_frames} frames are too few to tell")
+        return Diffusion(False, float("nan"), sentence=f"{NOT_DIFFUSIVE}: {scatter.frames} frames are too few to tell")
     if not (total[lags] > 0).all():
         return Diffusion(False, float("nan"), sentence=f"{NOT_DIFFUSIVE}: the atoms do not move")
-    spread = _Spread(paths, ions)
-    found, fits = _fit(total, lags, spread)
+    found, fits = _fit(total, lags, scatter)
     if fits:
         return found
-    latest = int(np.searchsorted(lags, LATEST_START * paths.n_frames, side="right"))
+    latest = int(np.searchsorted(lags, LATEST_START * scatter.frames, side="right"))
     for start in range(1, min(latest, len(lags) - _SMALLEST_FIT)):
-        found, fits = _fit(total, lags[start:], spread)
+        found, fits = _fit(total, lags[start:], scatter)
         if fits:
             # The first lag that passes hides as much of the early motion as noise allows.
             later = int(np.searchsorted(lags, SAFETY * lags[start]))
             later = max(start, min(later, latest - 1, len(lags) - _SMALLEST_FIT))
-            return _fit(total, lags[later:], spread)[0]
+            return _fit(total, lags[later:], scatter)[0]
     return replace(
         found,
         diffusive=False,
@@ -157,12 +179,12 @@ def diffusion(paths: Paths, species: str) -> Diffusion:
     )
 
 
-def _fit(total: FloatArray, lags: IntArray, spread: _Spread) -> tuple[Diffusion, bool]:
+def _fit(total: FloatArray, lags: IntArray, scatter: Scatter) -> tuple[Diffusion, bool]:
     """Return the verdict on these lags, and whether a straight line fits them."""
-    line = fit_line(total[lags], lags, spread.frames, spread.ions)
-    heterogeneity = spread.heterogeneity(int(lags[0]))
-    together = spread.together(int(lags[0]), line, heterogeneity)
-    found = _judge(total[lags], lags, line, spread.interval_ps, (heterogeneity, together))
+    line = fit_line(total[lags], lags, scatter.frames, scatter.ions)
+    heterogeneity = scatter.heterogeneity(int(lags[0]))
+    together = scatter.together(int(lags[0]), line, heterogeneity)
+    found = _judge(total[lags], lags, line, scatter, (heterogeneity, together))
     return found, _probability(line, len(lags) - 2, (1 + heterogeneity) * together) > FIT_PROBABILITY
 
 
@@ -176,9 +198,8 @@ def _probability(line: Line, degrees: int, factor: float) -> float:
     return float(chi2.sf(chi2.isf(line.probability, degrees) / factor, degrees)) if line.probability > 0 else 0.0
 
 
-def _judge(
-    total: FloatArray, lags: IntArray, line: Line, interval_ps: float, factors: tuple[float, float]
-) -> Diffusion:
+def _judge(total: FloatArray, lags: IntArray, line: Line, scatter: Scatter, factors: tuple[float, float]) -> Diffusion:
+    interval_ps = scatter.interval_ps
     scale = ANGSTROM2_PER_PS_IN_M2_PER_S / (2 * AXES * interval_ps)
     value = line.slope * scale
     error = float(np.sqrt(line.covariance[0, 0] * (1 + factors[0]) * factors[1])) * scale
@@ -188,7 +209,7 @@ def _judge(
     share = line.slope * lags[-1] / total[-1]
     if abs(slope - 1) > SLOPE_TOLERANCE and abs(share - 1) > SLOPE_TOLERANCE:
         why = f"the displacement grows as t^{slope:.2f} instead of t"
-    elif total[-1] < CAGE_ANGSTROM2:
+    elif total[-1] < scatter.cage:
         why = f"atoms moved {np.sqrt(total[-1]):.2f} angstrom in {window[1]:.3g} ps, less than out of a cage"
     elif not value > SIGNIFICANCE * error:
         why = "the slope does not stand out of its error"
@@ -198,11 +219,11 @@ def _judge(
     return replace(found, sentence=f"{NOT_DIFFUSIVE}: {why}")
 
 
-class _Spread:
+class IonScatter(Scatter):
     """What the single ions and their common motion say about the error."""
 
     def __init__(self, paths: Paths, ions: IntArray) -> None:
-        self.frames, self.interval_ps, self.ions = paths.n_frames, paths.interval_ps, len(ions)
+        super().__init__(paths.n_frames, paths.interval_ps, len(ions))
         self._paths = paths
         self._ions = ions
         self._known: dict[int, tuple[FloatArray, FloatArray]] = {}

@@ -52,7 +52,7 @@ def mean_square_displacement_of(paths: Paths, species: str) -> Msd:
     """
     ions = paths.ions(species)
     groups = [ions[start::ION_GROUPS] for start in range(min(ION_GROUPS, len(ions)))]
-    curves = np.stack([_msd_by_axis(paths.block(group)) for group in groups])
+    curves = np.stack([msd_by_axis(paths.block(group)) for group in groups])
     weights = np.array([len(group) for group in groups]) / len(ions)
     axes = np.einsum("g,gta->ta", weights, curves)
     totals = curves.sum(axis=2)
@@ -62,7 +62,7 @@ def mean_square_displacement_of(paths: Paths, species: str) -> Msd:
     return Msd(lags, axes, axes.sum(axis=1), error, totals)
 
 
-def _msd_by_axis(paths: NDArray[np.float64]) -> NDArray[np.float64]:
+def msd_by_axis(paths: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (T, 3) for (T, n, 3) paths: MSD(m) = <x(t+m)^2 + x(t)^2> - 2 <x(t+m) x(t)> over origins t and ions."""
     frames, ions = paths.shape[:2]
     # Around the mean, because the terms cancel and large coordinates would leave only round-off.
