@@ -21,8 +21,9 @@ from aiida.common.progress_reporter import set_progress_bar_tqdm, set_progress_r
 from aiida.tools.archive import import_archive
 from aiida.tools.archive.exceptions import ImportUniquenessError, ImportValidationError
 
-from aiida_nvp.calculations.import_labels import REMARKS, import_calculations, import_extxyz
+from aiida_nvp.calculations.import_labels import import_calculations, import_extxyz
 from aiida_nvp.calculations.pw_nodes import PW_PLUGIN, gather
+from aiida_nvp.calculations.remarks import REMARKS
 from aiida_nvp.cli.frame import Entry, LazyGroup, pairs
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.data.dataset import DatasetData
