@@ -112,14 +112,12 @@ def _has_another_zero(parent: PotentialData, frames: DatasetData) -> bool:
     return known is not None and known != frames.base.attributes.get("level_of_theory")
 
 
-def _also_shifts_or_parent(before: Callable[..., str | None]) -> Callable[[Mapping[str, Any], Any], str | None]:
+def _also_shifts_or_parent(before: Callable[..., str | None]) -> Callable[..., str | None]:
     """Return the check of a whole job, which AiiDA has its own for, with ours after it."""
 
-    def check(inputs: Mapping[str, Any], namespace: Any) -> str | None:
+    def check(inputs: Mapping[str, Any], namespace: object) -> str | None:
         if "shifts" not in inputs and "parent" not in inputs:
-            return (
-                "give `shifts`, the energy of a lone atom of each species (nvp.energy_shifts fits them), or a `parent`."
-            )
+            return "give `shifts`, energies of lone atoms as nvp.energy_shifts fits them, or a `parent`."
         return before(inputs, namespace)
 
     return check

@@ -75,6 +75,6 @@ def _take(path: Path, stated: ImportStatement) -> PotentialData:
     if not found.has_features:
         remarks.append("it has no Allegro read-out: no feature distance and no last-layer sigma.")
     remark(remarks)
-    return PotentialData(
-        path, types=found.types, cutoff=found.cutoff, seed=None, versions=header.versions, foreign=True
-    )
+    potential = PotentialData(path, types=found.types, cutoff=found.cutoff, seed=None, versions=header.versions)
+    potential.set_origin(foreign=True)
+    return potential

@@ -65,7 +65,7 @@ def read_header(path: str | Path) -> PackageHeader:
         ) from error
     if not _FIRST_TEXT_FORMAT <= format_id <= NEWEST_FORMAT:
         raise InputError(
-            f"{path.name} has package format {format_id}, made by nequip {versions.get('nequip', 'of unknown version')}; "
+            f"{path.name} has package format {format_id}, made by nequip {versions.get('nequip', '?')}; "
             f"this release reads up to {NEWEST_FORMAT}: package the model again with its own nequip, or update here."
         )
     strangers = [name for name in names if name not in atomic_numbers or name == "X"]

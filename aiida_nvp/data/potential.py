@@ -25,8 +25,6 @@ class PotentialData(SinglefileData):
     :param cutoff: angstrom.
     :param seed: of initialisation and data order; None where nobody knows it.
     :param versions: package name to version string of what trained it.
-    :param level_of_theory: hash of the level of the labels that it learned from; None where nobody knows it.
-    :param foreign: whether it was trained outside this database.
     :raises InputError: if the file is no package or a value is out of range.
     """
 
@@ -40,8 +38,6 @@ class PotentialData(SinglefileData):
         cutoff: float,
         seed: int | None,
         versions: Mapping[str, str] | None = None,
-        level_of_theory: str | None = None,
-        foreign: bool = False,
         **kwargs: Any,
     ) -> None:
         """Store the package under its fixed name and describe it in attributes."""
@@ -59,11 +55,18 @@ class PotentialData(SinglefileData):
             "seed": None if seed is None else int(seed),
             "versions": dict(versions or {}),
             "sha256": digest,
-            "level_of_theory": level_of_theory,
-            "foreign": bool(foreign),
         }
         for key, value in values.items():
             self.base.attributes.set(key, value)
+
+    def set_origin(self, level_of_theory: str | None = None, *, foreign: bool = False) -> None:
+        """Say where the potential, which is not stored yet, comes from.
+
+        :param level_of_theory: hash of the level of the labels that it learned from; None where nobody knows it.
+        :param foreign: whether it was trained outside this database.
+        """
+        self.base.attributes.set("level_of_theory", level_of_theory)
+        self.base.attributes.set("foreign", foreign)
 
     def attach_statistics(self, path: str | Path) -> None:
         """Keep the feature statistics of the training set with the potential, which is not stored yet.
@@ -100,7 +103,8 @@ class PotentialData(SinglefileData):
     @property
     def seed(self) -> int | None:
         """Seed of initialisation and data order; None where nobody knows it."""
-        return self.base.attributes.get("seed")
+        seed = self.base.attributes.get("seed")
+        return None if seed is None else int(seed)
 
     @property
     def sha256(self) -> str:
@@ -123,4 +127,5 @@ class PotentialData(SinglefileData):
 
         Potentials of before this was kept say None as well; their training knows.
         """
-        return self.base.attributes.get("level_of_theory", None)
+        level = self.base.attributes.get("level_of_theory", None)
+        return None if level is None else str(level)

@@ -1,4 +1,4 @@
-"""A parent whose energies have another zero, or another level of theory, than the labels: what its shifts have to be."""
+"""A parent whose energies have another zero than the labels: what its shifts have to be."""
 
 from __future__ import annotations
 

@@ -61,7 +61,9 @@ def test_warm_start_brings_the_parent_and_a_restart_the_checkpoints(
     ],
 )
 def test_shifts_are_fitted_anew_where_the_parent_has_another_zero(builder, prepare, tiny_committee, about, refit):
-    builder.parent = PotentialData(tiny_committee[0], types=["Na", "V", "P", "O"], cutoff=4.0, seed=0, **about).store()
+    parent = potential(tiny_committee[0])
+    parent.set_origin(**about)
+    builder.parent = parent.store()
     del builder.shifts
     _, folder = prepare(builder)
     content = json.loads((folder / "input.json").read_text())
@@ -71,7 +73,7 @@ def test_shifts_are_fitted_anew_where_the_parent_has_another_zero(builder, prepa
 
 def test_a_start_from_random_weights_needs_shifts(builder, prepare):
     del builder.shifts
-    with pytest.raises(ValueError, match="give `shifts`.*or a `parent`"):
+    with pytest.raises(ValueError, match=r"give `shifts`.*or a `parent`"):
         prepare(builder)
 
 
