@@ -18,8 +18,10 @@ from aiida_nvp.uncertainty.committee import AllegroMember, Committee
 _UNUSABLE = (
     OSError,
     ValueError,
-    KeyError,
+    LookupError,
     TypeError,
+    NameError,
+    SyntaxError,
     AttributeError,
     ImportError,
     AssertionError,
@@ -49,9 +51,11 @@ def probe_package(path: str | Path) -> Probe:
 
     :raises InputError: if it cannot be loaded, does not run, or gives no finite energy and forces.
     """
-    member = AllegroMember(path)
     try:
+        member = AllegroMember(path)
         answer = Committee([member], member.cutoff, member.types).drive(example_frame(path))
+    except InputError:
+        raise
     except _UNUSABLE as error:
         raise InputError(f"{Path(path).name} loads but does not run here: {_first_line(error)}.") from error
     if not (np.isfinite(answer.energy).all() and np.isfinite(answer.forces).all()):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from ase import Atoms
+from nequip.data import AtomicDataDict
 from nequip.integrations.ase import NequIPCalculator
 from nequip.model.inference_models import load_compiled_model
 from nequip.model.saved_models.load_utils import load_saved_model
@@ -136,7 +137,8 @@ def _both(request: Request, atoms: Atoms) -> tuple[float, Any, dict[str, Any]]:
     target = COMPILE_TARGET_DICT[request.target]
     outputs = [*target["output"], *([SIGMA_FIELD] if request.statistics is not None else [])]
     model, _ = load_compiled_model(str(request.output), request.device, list(target["input"]), outputs)
-    given = target["data_settings"](dict(data))
+    # The targets make what they need of a batch, of one or two frames or none.
+    given = target["data_settings"](AtomicDataDict.batched_from_list([dict(data)]))
     said = {name: values.detach().cpu() for name, values in model(given).items()}
     count = len(atoms)
     forces = said["forces"][:count].clone()
