@@ -166,7 +166,7 @@ def evaluations(node: PotentialData) -> list[ProcessNode]:
     """Return the finished evaluations that asked this potential, oldest first."""
     links = node.base.links.get_outgoing(node_class=ProcessNode, link_type=LinkType.INPUT_CALC).all()
     found = [cast(ProcessNode, link.node) for link in links if link.link_label.startswith("committee__")]
-    asked = [process for process in found if str(process.process_type).endswith(":nvp.evaluate")]
+    asked = [process for process in found if process.process_label == "EvaluateCalculation"]
     return sorted((each for each in asked if each.is_finished_ok), key=lambda each: int(each.pk or 0))
 
 

@@ -43,13 +43,15 @@ class MeasuredError:
 def measured_errors(node: PotentialData) -> list[MeasuredError]:
     """Return the errors of the newest evaluation of labelled frames, the most honest part first.
 
-    A part with fewer than three trajectories has no interval worth the name and is left out.
+    None are returned for a potential of which nobody knows what it learned from. A part with fewer than three
+    trajectories has no interval worth the name and is left out.
     """
-    for evaluation in reversed(evaluations(node)):
+    parts = _parts_of(node)
+    for evaluation in reversed(evaluations(node) if parts else []):
         dataset = inputs(evaluation, DatasetData).get("frames")
         predictions = output(evaluation, "predictions", ArrayData)
         if dataset is not None and predictions is not None and dataset.base.attributes.get("labelled"):
-            return _by_part(dataset.frames, _of_member(node, evaluation, predictions), _parts_of(node))
+            return _by_part(dataset.frames, _of_member(node, evaluation, predictions), parts)
     return []
 
 
