@@ -17,7 +17,7 @@ from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.package import TRUST_SENTENCE, check_sha256, read_header
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.report.potential import PotentialFacts, all_potentials, describe_potential, potential_facts
-from aiida_nvp.worker.compile import TARGETS
+from aiida_nvp.worker.settings import TARGETS
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)

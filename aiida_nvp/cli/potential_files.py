@@ -18,8 +18,9 @@ from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.report.document import write_whole
 from aiida_nvp.report.potential import PotentialFacts
 from aiida_nvp.report.potential_card import CardFile, model_card
-from aiida_nvp.worker.compile import COMPILED_FILE, PACKAGE_FILE, SIGMA_TARGET
 from aiida_nvp.worker.job import ERROR_FILE, FRAMES_FILE, INPUT_FILE, OUTPUT_FILE
+from aiida_nvp.worker.nequip_config import PACKAGE_FILE
+from aiida_nvp.worker.settings import COMPILED_FILE, SIGMA_TARGET
 
 CARD_FILE = "card.md"
 _COMPILED = "potential.{engine}.nequip.pt2"

@@ -16,12 +16,8 @@ from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.potential import STATISTICS_FILE
 from aiida_nvp.uncertainty.last_layer import FeatureStatistics
 from aiida_nvp.worker.job import FRAMES_FILE, Job
-
-COMPILED_FILE = "compiled.nequip.pt2"
-PACKAGE_FILE = "potential.nequip.zip"
-SIGMA_TARGET = "ase-sigma"
-TARGETS = {"ase": "ase", "lammps": "pair_allegro", "torchsim": "batch", SIGMA_TARGET: "ase"}
-"""nequip's compile target behind each engine."""
+from aiida_nvp.worker.nequip_config import PACKAGE_FILE
+from aiida_nvp.worker.settings import COMPILED_FILE, SIGMA_TARGET, TARGETS
 
 
 def run(job: Job) -> dict[str, Any]:

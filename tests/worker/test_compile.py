@@ -8,9 +8,10 @@ import pytest
 from aiida_nvp.common.errors import InputError, WorkerError
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.uncertainty.last_layer import FeatureStatistics
-from aiida_nvp.worker.compile import COMPILED_FILE, SIGMA_TARGET, TARGETS, run
+from aiida_nvp.worker.compile import run
 from aiida_nvp.worker.job import Job
 from aiida_nvp.worker.main import run_stage
+from aiida_nvp.worker.settings import COMPILED_FILE, SIGMA_TARGET, TARGETS
 
 # What the libraries still call but torch has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
