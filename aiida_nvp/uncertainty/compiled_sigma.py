@@ -1,7 +1,7 @@
-"""The last-layer sigma of each atom as an output of the compiled model, at no measurable cost beside the forces.
+"""The last-layer sigma of each atom as an output of the compiled model.
 
 The read-out ends in a linear map without bias, so its last hidden values, summed over the edges of an atom, are the
-features phi of :mod:`~aiida_nvp.uncertainty.last_layer`, and sigma = |L^-1 phi| needs one small matrix product. The
+features phi of :mod:`~aiida_nvp.uncertainty.last_layer`, and sigma = ``|L^-1 phi|`` needs one small matrix product. The
 modules here are put into the model between its own, and are compiled with it.
 """
 
