@@ -7,6 +7,9 @@ from aiida import orm
 
 from aiida_nvp.calculations.generate import generate
 from aiida_nvp.cli.inputs import fill_builder, load_process, read_inputs
+from aiida_nvp.common.potential import PotentialDefinition
+from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.labelling.settings import read_settings
 from aiida_nvp.worker.replicas import ExploreSettings
 
@@ -28,3 +31,21 @@ def test_inputs_of_the_loop_are_complete_and_valid(worker_code, tmp_path):
     assert ExploreSettings.model_validate(builder.exploration.get_dict()).replicas == 8
     assert len(generate(builder.exploration_cells, orm.Int(1))) == 4
     assert "active_learning.inputs.yaml" in (HOWTO / "submit.md").read_text()
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+def test_inputs_of_a_fine_tuning_are_complete_and_valid(worker_code, tiny_committee, morse_frames, tmp_path):
+    parent = PotentialData(tiny_committee[0], types=["Na", "V", "P", "O"], cutoff=4.0, seed=None)
+    parent.set_origin(foreign=True)
+    frames = DatasetData(morse_frames(4)).store()
+    shown = (HOWTO / "fine_tune.inputs.yaml").read_text()
+    path = tmp_path / "inputs.yaml"
+    path.write_text(
+        shown.replace("node:PARENT", f"node:{parent.store().pk}").replace("node:DATASET", f"node:{frames.pk}")
+    )
+    builder = fill_builder(load_process("nvp.train"), read_inputs(path))
+    assert (builder.train.parent.uuid, builder.train.frames.uuid) == (parent.uuid, frames.uuid)
+    assert PotentialDefinition.model_validate(builder.train.definition.get_dict()).training.warm_epochs == 20
+    # Whole as it stands: AiiDA finds no port that is missing.
+    assert builder.process_class.spec().inputs.validate(builder._inputs(prune=True)) is None
+    assert "fine_tune.inputs.yaml" in (HOWTO / "potentials.md").read_text()

@@ -18,6 +18,7 @@ COMMANDS = {
     "report": Entry("aiida_nvp.cli.report:report", "Write the report of a campaign as one HTML page."),
     "lineage": Entry("aiida_nvp.cli.lineage:lineage", "Trace training frames to the calculations behind them."),
     "data": Entry("aiida_nvp.cli.data:data", "Take labelled frames of other origin in, and give data sets out."),
+    "potential": Entry("aiida_nvp.cli.potential:potential", "List, show, take in and give out trained potentials."),
     "analyse": Entry("aiida_nvp.cli.analyse:analyse", "Analyse trajectory files of any origin, no profile.", False),
     "benchmark": Entry("aiida_nvp.cli.benchmark:benchmark", "Measure on labelled files, without a profile.", False),
     "verdi-hook": Entry("aiida_nvp.cli.setup:verdi_hook", "Add or remove `verdi process submit`.", False),

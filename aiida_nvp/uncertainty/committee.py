@@ -126,7 +126,7 @@ class AllegroMember:
                 )
         except (OSError, ValueError, KeyError, AttributeError, ImportError, AssertionError) as error:
             raise InputError(f"cannot load the potential {Path(package).name}: {error}") from error
-        except (RuntimeError, EOFError, UnpicklingError) as error:
+        except (RuntimeError, EOFError, UnpicklingError, IndexError, TypeError, NameError) as error:
             raise InputError(f"the potential {Path(package).name} is damaged or no package: {error}") from error
         self.model: Any = calculator.model
         self.types: tuple[str, ...] = tuple(self.model.type_names)

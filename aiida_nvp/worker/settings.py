@@ -16,6 +16,10 @@ from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.units import FEMTOSECONDS_PER_PICOSECOND
 from aiida_nvp.common.validation import Model, validated
 
+SIGMA_TARGET = "ase-sigma"
+TARGETS = {"ase": "ase", "lammps": "pair_allegro", "torchsim": "batch", SIGMA_TARGET: "ase"}
+"""Engines that a potential can be compiled for, each with nequip's compile target."""
+COMPILED_FILE = "compiled.nequip.pt2"
 CANDIDATES_FILE = "candidates.npz"
 CHECKPOINT_FILE = "checkpoint.npz"
 TRAJECTORY_FILE = "trajectory.h5"
