@@ -160,11 +160,13 @@ class StopSpec(_Strict):
 
     :param max_cycles: budget of cycles.
     :param max_labels: budget of labelled frames, seeds included; a cycle that begins within it is labelled whole.
+    :param max_core_hours: budget of the loop, production left out; a cycle that begins within it is run whole.
     :param uncertain_share: share of fresh, unbiased frames that may still be uncertain in a converged campaign.
     """
 
     max_cycles: Count = 10
     max_labels: Count = 1000
+    max_core_hours: Positive | None = None
     uncertain_share: Share = 0.02
 
 

@@ -46,7 +46,7 @@ def check(file: Path | None, schema: bool, offline: bool) -> None:
 @in_profile
 def run(file: Path, report_path: Path | None) -> None:
     """Run a campaign FILE in this process, with progress, to its end."""
-    _finish(run_watched(_builder(_load(file)), "campaign"), report_path)
+    finish(run_watched(_builder(_load(file)), "campaign"), report_path)
 
 
 @click.command("status")
@@ -80,7 +80,7 @@ def submit_campaign(path: Path, follow: bool = False, reuse: bool = False, repor
         click.echo(f"campaign {pk} has the same inputs; nothing is done again.")
     if follow:
         watch(pk)
-        _finish(pk, report_path)
+        finish(pk, report_path)
     return pk
 
 
@@ -133,7 +133,11 @@ def _list_campaigns() -> None:
         )
 
 
-def _finish(pk: int, report_path: Path | None) -> None:
+def finish(pk: int, report_path: Path | None) -> None:
+    """Write the report of a campaign that ended.
+
+    :raises click.ClickException: if it ended in failure.
+    """
     from aiida_nvp.cli.report import write_campaign_report  # noqa: PLC0415 - figures are drawn at the end only
 
     node = process_node(pk)

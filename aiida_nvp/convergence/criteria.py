@@ -23,6 +23,7 @@ class StopRules:
     :param scale_change: bounds of the ratio of two successive calibration scales.
     :param gain_share: what is left of the first cycle's mean excess uncertainty.
     :param in_a_row: cycles that have to pass one after the other.
+    :param counts_from: cycles before this one do not count among them: a campaign that was extended has to pass again.
     """
 
     target_force_error: float
@@ -34,6 +35,7 @@ class StopRules:
     scale_change: tuple[float, float] = (0.8, 1.25)
     gain_share: float = 0.1
     in_a_row: int = 2
+    counts_from: int = 0
 
     def __post_init__(self) -> None:
         """Refuse rules that no campaign can meet.
@@ -103,7 +105,7 @@ def assess_history(history: Sequence[CycleEvidence], labels: int, rules: StopRul
         raise InputError("there is no cycle to assess.")
     rounds = [cycle_criteria(history[: last + 1], rules) for last in range(len(history))]
     streak = 0
-    for criteria in reversed(rounds):
+    for criteria in reversed(rounds[rules.counts_from :]):
         if not all(criterion.passed for criterion in criteria):
             break
         streak += 1

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_nvp.common.frameset import FrameSet
-from aiida_nvp.report.links import NodeRef, ProcessRef
+from aiida_nvp.data.links import NodeRef, ProcessRef
 
 FloatArray = NDArray[np.float64]
 Values = Mapping[str, Any]
