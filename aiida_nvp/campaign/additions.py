@@ -59,9 +59,7 @@ def extend(campaign: Campaign, additions: Additions, used: Used) -> Campaign:
     for cell in additions.cells:
         same = [known for known in campaign.cells if known.name == cell.name and known.oxides != cell.oxides]
         if same:
-            raise InputError(
-                f"--composition: `{cell.name}` is the name of another composition; use a new one."
-            )
+            raise InputError(f"--composition: `{cell.name}` is the name of another composition; use a new one.")
     changes = {
         "max_cycles": None if additions.cycles is None else used.cycles + additions.cycles,
         "max_labels": additions.max_labels,

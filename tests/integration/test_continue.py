@@ -11,7 +11,7 @@ from aiida_nvp.common.vocabulary import Verdict
 from aiida_nvp.report.graph import collect
 from aiida_nvp.report.lineage import trace_all
 from aiida_nvp.report.page import render
-from aiida_nvp.workflows.active_learning import ActiveLearningWorkChain
+from aiida_nvp.workflows import active_learning
 from aiida_nvp.workflows.continuation import loop_steps
 from aiida_nvp.workflows.continue_builder import continue_campaign
 
@@ -67,16 +67,14 @@ def test_a_finished_campaign_gets_another_cycle_and_another_glass(run_campaign):
     parent = made["cycle_2_train_0"].inputs.train.parent
     assert parent.uuid == second.outputs.committee.member_0.uuid
     assert third.outputs.verdict["cycle"] == 2
-    starts = made["cycle_2_explore"].inputs.frames.base.attributes.get("compositions")
-    assert set(starts) == {"O5PV", "NaO5PV", "Na2O6P2", "Na3O4P"} or len(starts) == 4
+    starts = made["cycle_2_explore"].inputs.frames
+    assert len(starts.base.attributes.get("compositions")) == 4
+    assert starts.frames.atoms(0).get_chemical_formula() == "O5PV"
 
 
 def test_a_campaign_that_broke_in_a_cycle_uses_what_was_finished(run_campaign, monkeypatch):
-    def broken(self):
-        raise RuntimeError("a step of the loop broke")
-
     with monkeypatch.context() as patch:
-        patch.setattr(ActiveLearningWorkChain, "run_calibration", broken)
+        patch.setattr(active_learning, "calibrate", None)
         failed = run_campaign(**NO_PRODUCTION)
     assert failed.exit_status == 401
     before = steps(failed)
@@ -97,11 +95,8 @@ def test_a_campaign_that_broke_in_a_cycle_uses_what_was_finished(run_campaign, m
 
 
 def test_a_campaign_whose_labels_were_cut_short_finds_them(run_campaign, monkeypatch):
-    def broken(self):
-        raise RuntimeError("a step of the loop broke")
-
     with monkeypatch.context() as patch:
-        patch.setattr(ActiveLearningWorkChain, "inspect_seed_labels", broken)
+        patch.setattr(active_learning, "merge", None)
         failed = run_campaign(**NO_PRODUCTION)
     with enable_caching(identifier="aiida.calculations:nvp.rehearsal"):
         mended = go_on(failed)
