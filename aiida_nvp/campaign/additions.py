@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from aiida_nvp.campaign.schema import Campaign, CellSpec
 from aiida_nvp.common.errors import InputError
+from aiida_nvp.convergence.evidence import Used
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,6 @@ class Additions:
     max_labels: int | None = None
     max_core_hours: float | None = None
     cells: tuple[CellSpec, ...] = ()
-
-
-@dataclass(frozen=True)
-class Used:
-    """What a campaign has used of its budgets."""
-
-    cycles: int
-    labels: int
-    core_hours: float
 
 
 def read_cell(values: object) -> CellSpec:
@@ -99,9 +91,9 @@ def refuse_used_budgets(campaign: Campaign, used: Used) -> str:
             f"{used.labels} frames are labelled and the budget is {stop.max_labels}; "
             f"raise it with --max-labels, to {enough} for one more cycle."
         )
-    if stop.max_core_hours is not None and used.core_hours >= stop.max_core_hours:
+    spent = used.core_hours or 0.0
+    if stop.max_core_hours is not None and spent >= stop.max_core_hours:
         return (
-            f"{used.core_hours:.3g} core hours are spent and the budget is {stop.max_core_hours:g}; "
-            "raise it with --core-hours."
+            f"{spent:.3g} core hours are spent and the budget is {stop.max_core_hours:g}; raise it with --core-hours."
         )
     return ""

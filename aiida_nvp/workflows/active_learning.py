@@ -15,6 +15,7 @@ from aiida_nvp.calculations.evaluate import EvaluateCalculation
 from aiida_nvp.calculations.explore import ExploreCalculation
 from aiida_nvp.calculations.generate import generate
 from aiida_nvp.calculations.merge import merge
+from aiida_nvp.calculations.observe import observe_replicas
 from aiida_nvp.calculations.recheck import doubtful, settle_suspects, take_suspects
 from aiida_nvp.calculations.select import select
 from aiida_nvp.common.seeds import derive_seed
@@ -23,6 +24,7 @@ from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.labelling.settings import read_settings
 from aiida_nvp.workflows.committee_rounds import FINAL, CommitteeRounds
+from aiida_nvp.workflows.continuation import cycle_cost
 from aiida_nvp.workflows.earlier import define_earlier
 from aiida_nvp.workflows.label import LabelWorkChain
 from aiida_nvp.workflows.labellers import LABELLERS
@@ -269,10 +271,26 @@ class ActiveLearningWorkChain(CommitteeRounds):
 
     def run_assessment(self) -> ExitCode | None:
         """Weigh the evidence of all cycles so far."""
+        failed = self._observe()
+        if failed is not None:
+            return failed
+        self.ctx.history[f"cost_{self.ctx.cycle}"] = orm.Dict(cycle_cost(self.node, self.ctx.round, self.ctx.history))
         inputs = {"parameters": self.inputs.stop, "dataset": self.ctx.dataset, **self.ctx.history}
         failed = self._calculate("verdict", assess, inputs, f"{self.ctx.round}_assess")
         if failed is None:
             self.report(f"cycle {self.ctx.cycle}: {self.ctx.verdict['verdict']}, {len(self.ctx.dataset)} labels")
+        return failed
+
+    def _observe(self) -> ExitCode | None:
+        """Measure the replicas of this cycle, where the stop rules ask for it."""
+        watched = self.inputs.stop.get_dict().get("observables")
+        if not watched:
+            return None
+        explored = self.ctx.explore.outputs
+        inputs = {"candidates": explored.candidates, "results": explored.results, "parameters": orm.Dict(watched)}
+        failed = self._calculate("observed", observe_replicas, inputs, f"{self.ctx.round}_observe")
+        if failed is None:
+            self.ctx.history[f"observables_{self.ctx.cycle}"] = self.ctx.observed
         return failed
 
     def next_cycle(self) -> None:

@@ -67,7 +67,19 @@ def find_code(label: str, purpose: str) -> orm.AbstractCode:
 
 def stop_parameters(campaign: Campaign) -> dict[str, Any]:
     """Return the stop rules of a campaign as the loop takes them."""
-    return campaign.stop.model_dump(mode="json") | {"target_force_error": campaign.uncertainty.target_force_error}
+    stop, analysis = campaign.stop, campaign.analysis
+    values = stop.model_dump(mode="json", exclude={"species", "observables"})
+    cells = (*campaign.cells, *campaign.exploration.cells)
+    redox = dict.fromkeys(symbol for cell in cells for symbol in cell.reduced)
+    values |= {"species": list(redox if stop.species is None else stop.species)}
+    if stop.observables is not None:
+        watched = stop.observables
+        values["observables"] = {
+            "pairs": dict(analysis.pairs if watched.pairs is None else watched.pairs),
+            "formers": list(watched.formers),
+            "mobile": watched.mobile or analysis.mobile,
+        }
+    return values | {"target_force_error": campaign.uncertainty.target_force_error}
 
 
 def cell_parameters(cells: Sequence[CellSpec]) -> dict[str, Any]:

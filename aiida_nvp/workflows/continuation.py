@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -191,7 +191,27 @@ def whole_campaign(node: orm.ProcessNode) -> Iterator[tuple[str, orm.ProcessNode
 
 def spent_core_hours(loop: orm.ProcessNode) -> float:
     """Return what the loop and those before it cost; what came from the cache cost nothing."""
-    return sum(core_seconds(jobs_below(each)) for each in loop_chain(loop)) / 3600
+    return _hours(loop_chain(loop))
+
+
+def cycle_cost(loop: orm.ProcessNode, name: str, history: Mapping[str, orm.Dict]) -> dict[str, float]:
+    """Return ``core_hours`` of a cycle and ``total_core_hours`` of the loop up to it, seeds included.
+
+    :param name: of its round; the total goes on from the cycle before where ``history`` has its cost.
+    """
+    steps = loop_steps(loop)
+    index = int(name.rpartition("_")[2])
+    before = history.get(f"cost_{index - 1}")
+    mine = _hours(child for label, child in steps.items() if label.startswith(f"{name}_"))
+    if before is None:
+        return {"core_hours": mine, "total_core_hours": _hours(steps.values())}
+    begun = index > count_cycles(_inputs(loop).get(NAMESPACE, {}).get("history", {}))
+    seeds = [] if begun else [child for label, child in calls(loop).items() if label.startswith("seed_")]
+    return {"core_hours": mine, "total_core_hours": before["total_core_hours"] + mine + _hours(seeds)}
+
+
+def _hours(steps: Iterable[orm.ProcessNode]) -> float:
+    return sum(core_seconds(jobs_below(step)) for step in steps) / 3600
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from aiida.engine import ProcessBuilder
 from pydantic import ValidationError
 
 from aiida_nvp.calculations.label import label_theory
-from aiida_nvp.campaign.additions import Additions, Used, extend, new_cells, refuse_fewer_cycles, refuse_used_budgets
+from aiida_nvp.campaign.additions import Additions, extend, new_cells, refuse_fewer_cycles, refuse_used_budgets
 from aiida_nvp.campaign.checks import find_faults
 from aiida_nvp.campaign.loader import LoadedCampaign
 from aiida_nvp.campaign.plan import Progress, make_plan
@@ -22,6 +22,7 @@ from aiida_nvp.campaign.source import Source
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.potential import PotentialDefinition
 from aiida_nvp.common.vocabulary import LabellerName, Verdict
+from aiida_nvp.convergence.evidence import Used
 from aiida_nvp.data.links import calls
 from aiida_nvp.labelling.settings import read_settings
 from aiida_nvp.labelling.theory import theory_hash
@@ -209,7 +210,7 @@ def _taken_over(before: _Before, remains: Remains) -> list[tuple[str, str]]:
     state = node.process_state.value if node.process_state is not None else "lost"
     ended = f"exit code {node.exit_status}" if node.exit_status else state
     said = "" if before.remains.verdict is None else f", {before.remains.word.value}"
-    counts = f"{used.cycles} cycles, {used.labels} labels, {used.core_hours:.2g} core hours"
+    counts = f"{used.cycles} cycles, {used.labels} labels, {used.core_hours or 0.0:.2g} core hours"
     rows = [("continues", f"campaign {node.pk} ({ended}{said}): {counts}")]
     if remains.committee:
         rows.append(("committee", f"{len(remains.committee)} members, parents of those to come"))

@@ -6,7 +6,6 @@ import pytest
 
 from aiida_nvp.campaign.additions import (
     Additions,
-    Used,
     extend,
     new_cells,
     read_cell,
@@ -16,6 +15,7 @@ from aiida_nvp.campaign.additions import (
 from aiida_nvp.campaign.loader import load_campaign
 from aiida_nvp.campaign.plan import Progress, make_plan
 from aiida_nvp.common.errors import InputError
+from aiida_nvp.convergence.evidence import Used
 
 REHEARSAL = Path(__file__).parents[2] / "workchains" / "campaigns" / "rehearsal.yaml"
 OTHER = {"name": "V2O5", "oxides": {"V2O5": 1}, "atoms": 7}
