@@ -13,7 +13,7 @@ from aiida_nvp.campaign.loader import LoadedCampaign, json_schema, load_campaign
 from aiida_nvp.campaign.plan import make_plan
 from aiida_nvp.cli.frame import in_profile
 from aiida_nvp.cli.running import run_watched
-from aiida_nvp.cli.status import process_node, status_line, watch
+from aiida_nvp.cli.status import process_node, standing, status_line, watch
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.workflows.campaign_builder import campaign_builder, label_warnings
 
@@ -60,7 +60,8 @@ def status(pk: int | None, follow: bool) -> None:
     elif follow:
         watch(pk)
     else:
-        click.echo(status_line(process_node(pk)))
+        node = process_node(pk)
+        click.echo("\n".join([status_line(node), *standing(node)]))
 
 
 def submit_campaign(path: Path, follow: bool = False, reuse: bool = False, report_path: Path | None = None) -> int:

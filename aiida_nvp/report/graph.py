@@ -195,6 +195,8 @@ def _verdict(node: ProcessNode | None) -> Verdict | None:
         verdict=str(values.get("verdict", "")),
         sentence=str(values.get("sentence", "")),
         criteria=tuple(values.get("criteria", ())),
+        budgets=tuple(values.get("budgets", ())),
+        forecast=str(values.get("forecast", {}).get("sentence", "")),
     )
 
 

@@ -53,6 +53,10 @@ def test_a_finished_campaign_gets_another_cycle_and_another_glass(run_campaign):
     assert second.outputs.verdict["cycle"] == 1
     assert second.outputs.verdict["verdict"] == Verdict.CYCLES_USED
     assert ids(first.outputs.dataset) < ids(second.outputs.dataset)
+    # The first cycle fixed what the replicas look like; the second tells whether they still do.
+    settled = [criterion for criterion in second.outputs.verdict["criteria"] if criterion["name"].endswith(" settled")]
+    assert any(criterion["name"] == "P-O coordination settled" for criterion in settled)
+    assert second.outputs.verdict["core_hours"] > first.outputs.verdict["core_hours"]
     report = collect(second)
     assert [cycle.index for cycle in report.cycles] == [0, 1]
     assert all(len(cycle.trains) == 3 and cycle.verdict for cycle in report.cycles)

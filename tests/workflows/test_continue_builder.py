@@ -18,7 +18,7 @@ from aiida_nvp.common.errors import InputError
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.labelling.theory import rehearsal_theory, theory_hash
-from aiida_nvp.workflows.campaign_builder import campaign_builder
+from aiida_nvp.workflows.campaign_builder import campaign_builder, stop_parameters
 from aiida_nvp.workflows.continue_builder import continue_campaign
 from aiida_nvp.workflows.engines import Engines, store_engines
 
@@ -339,3 +339,18 @@ def test_a_file_may_add_and_take_nothing_back(finished, campaign_file, tmp_path)
     file = campaign_file(potential=str(other), stop={"max_cycles": 4})
     with pytest.raises(InputError, match="differs from that of the campaign in cutoff"):
         continue_campaign(finished.campaign, loaded=file)
+
+
+def test_stop_rules_name_what_the_campaign_names(campaign_file):
+    stop = stop_parameters(campaign_file().campaign)
+    assert stop["species"] == ["V"]
+    assert stop["observables"] == {"pairs": {"P-O": 2.2, "V-O": 2.5, "Na-O": 3.1}, "formers": ["P"], "mobile": "Na"}
+    own = {"species": [], "observables": {"pairs": {"V-O": 2.4}, "mobile": "O"}, "max_core_hours": 3}
+    stop = stop_parameters(campaign_file(stop=own).campaign)
+    assert stop["species"] == []
+    assert stop["observables"] == {"pairs": {"V-O": 2.4}, "formers": [], "mobile": "O"}
+    assert stop["max_core_hours"] == 3
+    assert "observables" not in stop_parameters(campaign_file(stop={"observables": None}).campaign)
+    for wrong, words in (({"species": ["Mg"]}, "has no Mg"), ({"observables": {"formers": ["S"]}}, "Q.n of S")):
+        with pytest.raises(InputError, match=words):
+            campaign_file(stop=wrong)
