@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from aiida_nvp.analysis.observables import Watched
 from aiida_nvp.analysis.transport.paths import MINIMUM_FRAMES
 from aiida_nvp.campaign.schema import Campaign, CellSpec, ProductionSpec
 from aiida_nvp.campaign.source import Source
@@ -14,7 +15,7 @@ from aiida_nvp.structures.composition import compose
 
 def find_faults(source: Source, campaign: Campaign, potential: PotentialDefinition) -> list[str]:
     """Return one line a fault, ``file:line: key: what is wrong; what would be right``."""
-    faults = [*_cells(source, campaign, potential), *_budgets(source, campaign)]
+    faults = [*_cells(source, campaign, potential), *_budgets(source, campaign), *_stop(source, campaign, potential)]
     if campaign.production is not None:
         faults += _stages(source, campaign, campaign.production)
         faults += _species(source, campaign, campaign.production)
@@ -58,6 +59,21 @@ def _budgets(source: Source, campaign: Campaign) -> Iterator[str]:
             f"{source.place('stop', 'max_labels')}: the seeds alone give up to {seeds} labels and the budget is "
             f"{budget}; give more than {seeds}, or take fewer seeds."
         )
+
+
+def _stop(source: Source, campaign: Campaign, potential: PotentialDefinition) -> Iterator[str]:
+    unknown = sorted(set(campaign.stop.species or ()) - set(potential.species))
+    if unknown:
+        known = ", ".join(potential.species)
+        lacks = f"potential `{potential.name}` has no {', '.join(unknown)}"
+        yield f"{source.place('stop', 'species')}: {lacks}; it has {known}."
+    watched = campaign.stop.observables
+    if watched is None:
+        return
+    try:
+        Watched(campaign.analysis.pairs if watched.pairs is None else watched.pairs, watched.formers)
+    except InputError as error:
+        yield f"{source.place('stop', 'observables', 'formers')}: {error}"
 
 
 def _stages(source: Source, campaign: Campaign, production: ProductionSpec) -> Iterator[str]:

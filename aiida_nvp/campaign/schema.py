@@ -26,6 +26,14 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _element_pairs(pairs: dict[str, float]) -> dict[str, float]:
+    for pair in pairs:
+        first, _, second = pair.partition("-")
+        if first not in atomic_numbers or second not in atomic_numbers:
+            raise ValueError(f"`{pair}` is no pair of elements; write it as `P-O: 2.2`")
+    return pairs
+
+
 class CellSpec(_Strict):
     """One glass composition packed into one size of cell.
 
@@ -155,17 +163,43 @@ class UncertaintySpec(_Strict):
         return self
 
 
+class ObservablesSpec(_Strict):
+    """What has to be settled before a campaign is converged, measured on the replicas of each exploration.
+
+    :param pairs: ``centre-ligand`` to the longest bond, for coordination and partial g(r); those of ``analysis`` when
+        absent.
+    :param formers: species whose Q^n are counted; each needs its pair.
+    :param mobile: species whose displacement is followed; that of ``analysis`` when absent.
+    """
+
+    pairs: dict[str, Positive] | None = None
+    formers: tuple[str, ...] = ()
+    mobile: str | None = None
+
+    @field_validator("pairs")
+    @classmethod
+    def _pairs_of_elements(cls, pairs: dict[str, float] | None) -> dict[str, float] | None:
+        return None if pairs is None else _element_pairs(pairs)
+
+
 class StopSpec(_Strict):
     """When a campaign ends.
 
     :param max_cycles: budget of cycles.
     :param max_labels: budget of labelled frames, seeds included; a cycle that begins within it is labelled whole.
+    :param max_core_hours: budget of the loop, production left out; a cycle that begins within it is run whole.
     :param uncertain_share: share of fresh, unbiased frames that may still be uncertain in a converged campaign.
+    :param species: species whose calibration is judged each on its own, of the others the worst is; when absent those
+        that a cell names in ``reduced``.
+    :param observables: what has to be settled; nothing when absent.
     """
 
     max_cycles: Count = 10
     max_labels: Count = 1000
+    max_core_hours: Positive | None = None
     uncertain_share: Share = 0.02
+    species: tuple[str, ...] | None = None
+    observables: ObservablesSpec | None = None
 
 
 class ProductionSpec(_Strict):
@@ -202,11 +236,7 @@ class AnalysisSpec(_Strict):
     @field_validator("pairs")
     @classmethod
     def _pairs_of_elements(cls, pairs: dict[str, float]) -> dict[str, float]:
-        for pair in pairs:
-            first, _, second = pair.partition("-")
-            if first not in atomic_numbers or second not in atomic_numbers:
-                raise ValueError(f"`{pair}` is no pair of elements; write it as `P-O: 2.2`")
-        return pairs
+        return _element_pairs(pairs)
 
 
 class ComputeSpec(_Strict):

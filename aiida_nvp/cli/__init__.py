@@ -14,6 +14,7 @@ COMMANDS = {
     "check": Entry("aiida_nvp.cli.campaign:check", "Validate a campaign file and print its plan and cost."),
     "run": Entry("aiida_nvp.cli.campaign:run", "Run a campaign file in this process, with progress."),
     "submit": Entry("aiida_nvp.cli.submit:submit", "Hand a campaign file, or any process, to the daemon."),
+    "continue": Entry("aiida_nvp.cli.continuing:continue_", "Go on with a campaign that ended: add to it, or mend it."),
     "status": Entry("aiida_nvp.cli.campaign:status", "Tell how far a campaign is."),
     "report": Entry("aiida_nvp.cli.report:report", "Write the report of a campaign as one HTML page."),
     "lineage": Entry("aiida_nvp.cli.lineage:lineage", "Trace training frames to the calculations behind them."),

@@ -28,9 +28,9 @@ from aiida_nvp.cli.frame import Entry, LazyGroup, pairs
 from aiida_nvp.cli.nodes import one_node
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.links import jobs_below
 from aiida_nvp.labelling.extxyz import write_extxyz
 from aiida_nvp.report.dataset import describe, find_theory
-from aiida_nvp.report.links import jobs_below
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SHOWN_REASONS = 5

@@ -83,6 +83,7 @@ class Verdict(StrEnum):
     NO_CANDIDATES = "no candidate left"
     CYCLES_USED = "cycles used"
     LABELS_USED = "label budget used"
+    CORE_HOURS_USED = "core hours used"
 
 
 class StartRecipe(StrEnum):

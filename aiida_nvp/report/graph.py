@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.links import calls, inputs, output, process_ref, ref
 from aiida_nvp.data.potential import PotentialData
-from aiida_nvp.report.links import calls, inputs, output, process_ref, ref
 from aiida_nvp.report.model import (
     Analysis,
     Campaign,
@@ -27,6 +27,7 @@ from aiida_nvp.report.model import (
     Values,
     Verdict,
 )
+from aiida_nvp.workflows.continuation import loop_steps
 
 Children = Mapping[str, ProcessNode]
 
@@ -37,8 +38,7 @@ def collect(node: ProcessNode) -> Campaign:
     :raises InputError: if the process is neither.
     """
     top = calls(node)
-    loop_node = top.get("active_learning", node)
-    loop = calls(loop_node)
+    loop = loop_steps(top.get("active_learning", node))
     if not _is_campaign(node, top):
         raise InputError(
             f"{node.process_label}<{node.pk}> is no campaign: a report is made of a CampaignWorkChain or an "
@@ -72,7 +72,7 @@ _MAKES_DATASET = ("settle", "merge")
 
 def final_dataset(node: ProcessNode) -> DatasetData | None:
     """Return the last labelled data set under a campaign or loop, or None before there is one."""
-    loop = calls(calls(node).get("active_learning", node))
+    loop = loop_steps(calls(node).get("active_learning", node))
     cycles = reversed(range(_number_of_cycles(loop)))
     merges = [f"cycle_{index}_{step}" for index in cycles for step in _MAKES_DATASET]
     for label in (*merges, "seed_merge", "seed_label"):
@@ -195,6 +195,8 @@ def _verdict(node: ProcessNode | None) -> Verdict | None:
         verdict=str(values.get("verdict", "")),
         sentence=str(values.get("sentence", "")),
         criteria=tuple(values.get("criteria", ())),
+        budgets=tuple(values.get("budgets", ())),
+        forecast=str(values.get("forecast", {}).get("sentence", "")),
     )
 
 

@@ -400,6 +400,8 @@ class Graph:
                 "verdict": verdict,
                 "sentence": f"Cycle {index} is assessed.",
                 "criteria": criteria,
+                "budgets": [{"name": "labels", "used": len(merged), "limit": 90}],
+                "forecast": {"sentence": f"One more cycle than {index} would help."},
                 "cycle": index,
                 "labels": len(merged),
             }
