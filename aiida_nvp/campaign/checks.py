@@ -71,11 +71,12 @@ def _stages(source: Source, campaign: Campaign, production: ProductionSpec) -> I
         yield f"{source.place('production', 'schedule')}: no stage has a name, and only named ones are analysed."
     begin = 0
     for index, stage in enumerate(production.schedule):
-        end = begin + stage.steps
+        steps = stage.length(production.timestep_fs)
+        end = begin + steps
         frames = _frames(begin, end, production.dump_every)
         if stage.name and (not wanted or stage.name in wanted) and frames < MINIMUM_FRAMES:
             yield (
-                f"{source.place('production', 'schedule', index)} ({stage.name}): {stage.steps} steps dumped every "
+                f"{source.place('production', 'schedule', index)} ({stage.name}): {steps} steps dumped every "
                 f"{production.dump_every} are too few to analyse ({frames} frames, at least {MINIMUM_FRAMES} are "
                 "needed); give more steps, a smaller production.dump_every, or name other analysis.stages."
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiida_nvp.campaign.checks import seed_labels
 from aiida_nvp.campaign.loader import LoadedCampaign
 from aiida_nvp.campaign.schema import CellSpec, LabellerSpec
+from aiida_nvp.common.units import FEMTOSECONDS_PER_PICOSECOND
 from aiida_nvp.common.vocabulary import LabellerName, LabelMode
 from aiida_nvp.labelling.branches import most_other_starts
 from aiida_nvp.structures.composition import compose
@@ -109,8 +110,9 @@ def _production_words(loaded: LoadedCampaign) -> str:
     production = loaded.campaign.production
     if production is None:
         return "none"
-    steps = sum(stage.steps for stage in production.schedule)
-    length_ps = steps * production.timestep_fs / 1000
+    default_fs = production.timestep_fs
+    length_fs = sum(stage.length(default_fs) * stage.timestep(default_fs) for stage in production.schedule)
+    length_ps = round(length_fs / FEMTOSECONDS_PER_PICOSECOND, 6)
     return f"{production.cell.atoms} atoms for {length_ps:g} ps in {len(production.schedule)} stages"
 
 
@@ -147,10 +149,11 @@ def _warm_checks(loaded: LoadedCampaign, cycles: int) -> int:
 
 def _md_seconds(loaded: LoadedCampaign) -> float:
     campaign = loaded.campaign
-    schedules = campaign.exploration.schedules
-    steps = sum(stage.steps for schedule in schedules for stage in schedule) / len(schedules)
+    schedules, default_fs = campaign.exploration.schedules, campaign.exploration.timestep_fs
+    steps = sum(stage.length(default_fs) for schedule in schedules for stage in schedule) / len(schedules)
     explored = campaign.stop.max_cycles * campaign.exploration.replicas * steps * _mean_atoms(loaded)
     produced = 0.0
     if campaign.production is not None:
-        produced = sum(stage.steps for stage in campaign.production.schedule) * campaign.production.cell.atoms
+        production = campaign.production
+        produced = sum(stage.length(production.timestep_fs) for stage in production.schedule) * production.cell.atoms
     return _MD_CORE_SECONDS_PER_ATOM_STEP * (explored + produced)

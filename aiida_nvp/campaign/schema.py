@@ -7,16 +7,13 @@ from typing import Annotated, Any, Literal
 from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Kelvin, Positive, TimestepFs
+from aiida_nvp.campaign.stages import MdSpec, MdStage, Temperature
+from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Positive
 from aiida_nvp.common.vocabulary import LabellerName, LabelMode
 from aiida_nvp.labelling.settings import LabelSettings
 
-# A campaign may be held to narrower bounds than a worker job, never to wider ones.
-Steps = Annotated[Count, Field(le=100_000_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Temperature = Annotated[Kelvin, Field(gt=0, le=10_000, description="K")]
 ForceError = Annotated[float, Field(gt=0, le=50, description="eV/angstrom")]
-Timestep = Annotated[TimestepFs, Field(ge=0.05, description="fs")]
 
 _DENSITY_RANGE_G_CM3 = (0.3, 25.0)
 _KG_M3_PER_G_CM3 = 1000.0
@@ -96,16 +93,7 @@ class SeedingSpec(_Strict):
         return {LabelMode.RELAX: self.relax_steps, LabelMode.MD: self.md_steps}.get(self.mode, 1)
 
 
-class MdStage(_Strict):
-    """One leg of a temperature schedule; the temperature runs linearly between its ends."""
-
-    name: str = ""
-    steps: Steps
-    temperature_from: Temperature
-    temperature_to: Temperature
-
-
-class ExplorationSpec(_Strict):
+class ExplorationSpec(MdSpec):
     """Exploratory MD on one member, watched by the committee every ``stride`` steps.
 
     :param cells: packed anew each cycle as starting points; the cells of the campaign when absent.
@@ -116,7 +104,6 @@ class ExplorationSpec(_Strict):
     cells: tuple[CellSpec, ...] = ()
     schedules: Annotated[tuple[Annotated[tuple[MdStage, ...], Field(min_length=1)], ...], Field(min_length=1)]
     replicas: Count = 16
-    timestep_fs: Timestep = 1.0
     friction_per_fs: FrictionPerFs = 0.02
     stride: Count = 20
     max_temperature: Temperature = 6000.0
@@ -168,13 +155,12 @@ class StopSpec(_Strict):
     uncertain_share: Share = 0.02
 
 
-class ProductionSpec(_Strict):
+class ProductionSpec(MdSpec):
     """The run that the potential was made for."""
 
     cell: CellSpec
     schedule: Annotated[tuple[MdStage, ...], Field(min_length=1)]
     relax_steps: CountFromZero = 100
-    timestep_fs: Timestep = 1.0
     friction_per_fs: FrictionPerFs = 0.01
     dump_every: Count = 10
     committee_every: Count = 25
