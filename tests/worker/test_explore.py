@@ -190,7 +190,7 @@ def test_a_cell_that_moves_gives_candidates_with_their_cells(crystals, pair_comm
     (replica,), _ = _run(pair_committee(), _plan(crystals(), schedules=[squeeze], stride=50, max_drift_mev_ps=1e-9))
     volumes = [float(np.linalg.det(candidate.cell)) for candidate in replica.candidates]
     assert len(volumes) == 4
-    assert volumes == sorted(volumes, reverse=True)
+    assert volumes[0] < 0.98 * 6.3**3
     assert volumes[-1] < 0.97 * volumes[0]
     assert replica.stop_reason is StopReason.COMPLETED
 
