@@ -23,13 +23,15 @@ def find_faults(source: Source, campaign: Campaign, potential: PotentialDefiniti
 
 def seed_labels(campaign: Campaign) -> int:
     """Return how many labels the seeds give at most."""
-    return sum(cell.copies for cell in campaign.cells) * campaign.seeding.labels_per_cell
+    return sum(cell.copies for cell in campaign.all_cells) * campaign.seeding.labels_per_cell
 
 
 def _cells(source: Source, campaign: Campaign, potential: PotentialDefinition) -> Iterator[str]:
     cells: list[tuple[tuple[str | int, ...], CellSpec]] = [
         (("cells", index), cell) for index, cell in enumerate(campaign.cells)
     ]
+    grids = enumerate(campaign.grids)
+    cells += [(("grids", index), cell) for index, grid in grids for cell in grid.cells]
     cells += [(("exploration", "cells", index), cell) for index, cell in enumerate(campaign.exploration.cells)]
     if campaign.production is not None:
         cells.append((("production", "cell"), campaign.production.cell))

@@ -43,7 +43,7 @@ def make_plan(loaded: LoadedCampaign) -> Plan:
     """Count cells, labels and trainings and estimate the cost."""
     campaign, potential = loaded.campaign, loaded.potential
     members = potential.committee.members
-    cells = sum(cell.copies for cell in campaign.cells)
+    cells = sum(cell.copies for cell in campaign.all_cells)
     seeds = seed_labels(campaign)
     # A cycle that begins within the budget is labelled whole.
     affordable = max(math.ceil((campaign.stop.max_labels - seeds) / campaign.selection.labels_per_cycle), 1)
@@ -54,7 +54,7 @@ def make_plan(loaded: LoadedCampaign) -> Plan:
     checks, check_seconds = _branch_checks(loaded, chosen, seeds)
     seconds = labels * _label_seconds(loaded) + check_seconds + _training_seconds(loaded, labels) + _md_seconds(loaded)
     rows = (
-        ("cells", f"{cells} packed from {len(campaign.cells)} compositions"),
+        ("cells", f"{cells} packed from {len(campaign.all_cells)} compositions"),
         ("labels, at most", f"{labels} ({seeds} seeds, {chosen} chosen)"),
         *([("branch checks, at most", _check_words(loaded, checks))] if checks else []),
         ("labeller", _labeller_words(campaign.labeller.kind)),
@@ -77,9 +77,9 @@ def _branch_checks(loaded: LoadedCampaign, chosen: int, seeds: int) -> tuple[int
         return 0, 0.0
     single_points = chosen + (seeds if campaign.seeding.mode is LabelMode.SINGLE_POINT else 0)
     checked = campaign.labeller.branch_share * single_points
-    copies = sum(cell.copies for cell in campaign.cells)
+    copies = sum(cell.copies for cell in campaign.all_cells)
     runs, seconds = 0.0, 0.0
-    for cell in campaign.cells:
+    for cell in campaign.all_cells:
         again = checked * cell.copies / copies * _other_starts(campaign.labeller, cell)
         runs += again
         seconds += again * _PW_CORE_SECONDS_PER_ATOM3 * cell.atoms**3
@@ -117,14 +117,14 @@ def _production_words(loaded: LoadedCampaign) -> str:
 
 
 def _mean_atoms(loaded: LoadedCampaign) -> float:
-    cells = loaded.campaign.cells
+    cells = loaded.campaign.all_cells
     return sum(cell.atoms * cell.copies for cell in cells) / sum(cell.copies for cell in cells)
 
 
 def _label_seconds(loaded: LoadedCampaign) -> float:
     if loaded.campaign.labeller.kind is LabellerName.REHEARSAL:
         return _REHEARSAL_CORE_SECONDS
-    cells = loaded.campaign.cells
+    cells = loaded.campaign.all_cells
     copies = sum(cell.copies for cell in cells)
     return sum(_PW_CORE_SECONDS_PER_ATOM3 * cell.atoms**3 * cell.copies for cell in cells) / copies
 

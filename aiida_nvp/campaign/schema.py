@@ -9,10 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from aiida_nvp.campaign.stages import MdSpec, MdStage, Temperature
 from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Positive
+from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import LabellerName, LabelMode
 from aiida_nvp.labelling.settings import LabelSettings
+from aiida_nvp.structures.grid import grid_cells
 
 Share = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
 ForceError = Annotated[float, Field(gt=0, le=50, description="eV/angstrom")]
 
 _DENSITY_RANGE_G_CM3 = (0.3, 25.0)
@@ -50,6 +53,36 @@ class CellSpec(_Strict):
             return value
         hint = f"; {value:g} kg/m3 would be {value / _KG_M3_PER_G_CM3:g}" if value > high else ""
         raise ValueError(f"a density in g/cm3 lies between {low} and {high}, got {value:g}{hint}")
+
+
+class GridSpec(_Strict):
+    """Cells at every combination of the listed moles and shares, each rounded to a whole, neutral cell.
+
+    :param oxides: formula to moles, one value or a list.
+    :param reduced: element to the fraction that is reduced, one value or a list.
+    :param atoms: wanted size, which a cell may miss by a few atoms.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    oxides: Annotated[dict[str, NotNegative | tuple[NotNegative, ...]], Field(min_length=1)]
+    reduced: dict[str, Share | tuple[Share, ...]] = {}
+    atoms: Annotated[int, Field(ge=2, le=1_000_000)]
+    density_g_cm3: float | None = None
+    copies: Count = 1
+    rattle: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _all_points_have_cells(self) -> GridSpec:
+        try:
+            grid_cells(self.model_dump())
+        except InputError as error:
+            raise ValueError(str(error).rstrip(".")) from error
+        return self
+
+    @property
+    def cells(self) -> tuple[CellSpec, ...]:
+        """One cell a point."""
+        return tuple(CellSpec.model_validate(cell) for cell in grid_cells(self.model_dump()))
 
 
 class LabellerSpec(_Strict):
@@ -210,7 +243,8 @@ class Campaign(_Strict):
     :param seed: the one seed that all others follow from.
     :param potential: folder with a ``potential.yaml``, or the name of one in ``potentials``.
     :param training: training settings that differ from those of the potential, by name.
-    :param cells: what the campaign begins with.
+    :param cells: what the campaign begins with; ``cells`` or ``grids`` are needed.
+    :param grids: more of it, composition by composition.
     :param production: none when absent.
     """
 
@@ -220,7 +254,8 @@ class Campaign(_Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     potential: str
     training: dict[str, float] = {}
-    cells: Annotated[tuple[CellSpec, ...], Field(min_length=1)]
+    cells: tuple[CellSpec, ...] = ()
+    grids: tuple[GridSpec, ...] = ()
     labeller: LabellerSpec
     seeding: SeedingSpec = SeedingSpec()
     uncertainty: UncertaintySpec = UncertaintySpec()
@@ -230,6 +265,17 @@ class Campaign(_Strict):
     production: ProductionSpec | None = None
     analysis: AnalysisSpec = AnalysisSpec()
     compute: ComputeSpec = ComputeSpec()
+
+    @model_validator(mode="after")
+    def _something_to_begin_with(self) -> Campaign:
+        if not self.all_cells:
+            raise ValueError("give `cells`, `grids` or both: a campaign begins with something")
+        return self
+
+    @property
+    def all_cells(self) -> tuple[CellSpec, ...]:
+        """The cells, and after them those of the grids."""
+        return (*self.cells, *(cell for grid in self.grids for cell in grid.cells))
 
     def plain(self) -> dict[str, Any]:
         """Return JSON-ready values."""

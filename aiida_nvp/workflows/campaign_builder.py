@@ -37,7 +37,7 @@ def campaign_builder(loaded: LoadedCampaign) -> ProcessBuilder:
     campaign = loaded.campaign
     builder = CampaignWorkChain.get_builder()
     builder.campaign = orm.Dict(campaign.plain())
-    builder.cells = orm.Dict({"cells": [_cell(cell) for cell in campaign.cells]})
+    builder.cells = orm.Dict({"cells": [_cell(cell) for cell in campaign.all_cells]})
     builder.seed = orm.Int(campaign.seed)
     builder.learn = _learn_inputs(loaded)
     builder.metadata.label = campaign.name

@@ -243,3 +243,12 @@ def test_missing_file_is_a_sentence(tmp_path):
 def test_schema_is_json_and_knows_every_section():
     schema = json.loads(json_schema())
     assert {"cells", "labeller", "exploration", "stop", "production"} <= set(schema["properties"])
+
+
+def test_a_grid_is_counted_and_checked_as_its_cells(write):
+    grid = "grids: [{name: NVP, oxides: {Na2O: [10, 30], V2O5: 20, P2O5: 30}, reduced: {V: [0, 0.5]}, atoms: 100}]"
+    campaign = load_campaign(write("seed: 7\n", f"seed: 7\n{grid}\n")).campaign
+    assert len(campaign.all_cells) == len(campaign.cells) + 4
+    assert all(90 <= cell.atoms <= 110 for cell in campaign.all_cells[-4:])
+    with pytest.raises(InputError, match=r"grids.*give more atoms"):
+        load_campaign(write("seed: 7\n", "seed: 7\n" + grid.replace("100", "9") + "\n"))
