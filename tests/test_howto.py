@@ -3,17 +3,33 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from aiida import orm
 
 from aiida_nvp.calculations.generate import generate
+from aiida_nvp.campaign.schema import ExplorationSpec
 from aiida_nvp.cli.inputs import fill_builder, load_process, read_inputs
 from aiida_nvp.common.potential import PotentialDefinition
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.labelling.settings import read_settings
-from aiida_nvp.worker.replicas import ExploreSettings
+from aiida_nvp.worker.course import Course
+from aiida_nvp.worker.settings import ExploreSettings
 
+TOPICS = Path(__file__).parents[1] / "docs" / "topics"
 HOWTO = Path(__file__).parents[1] / "docs" / "howto"
+
+
+def test_schedules_of_the_exploration_page_are_what_their_comments_say():
+    shown = ExplorationSpec.model_validate(yaml.safe_load((TOPICS / "exploration.schedules.yaml").read_text()))
+    values = shown.model_dump(mode="json", exclude={"cells"})
+    settings = ExploreSettings.model_validate(values)
+    courses = [Course.of(schedule, settings) for schedule in settings.schedules]
+    assert [course.time_ps(course.total) for course in courses] == [89.0, 10.0, 9.0, 6.0]
+    assert [course.total for course in courses] == [89_000, 10_000, 9_000, 7_000]
+    assert courses[0].at(45_000).temperature == pytest.approx(2250)
+    assert courses[2].at(7_500).pressure_gpa == pytest.approx(-1.5)
+    assert "exploration.schedules.yaml" in (TOPICS / "exploration.md").read_text()
 
 
 @pytest.mark.usefixtures("aiida_profile_clean")

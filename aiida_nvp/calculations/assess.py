@@ -17,7 +17,7 @@ from aiida_nvp.data.dataset import DatasetData
 
 ERROR_INPUT = 210
 
-BREAKS = frozenset({StopReason.UNCERTAINTY, StopReason.SHORT_DISTANCE, StopReason.TEMPERATURE, StopReason.NOT_A_NUMBER})
+BREAKS = frozenset(StopReason) - {StopReason.COMPLETED, StopReason.WALLTIME}
 """Ends of a replica that speak against the potential; a walltime does not."""
 
 

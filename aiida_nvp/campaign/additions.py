@@ -49,7 +49,7 @@ def extend(campaign: Campaign, additions: Additions, used: Used) -> Campaign:
     :raises InputError: for a cell whose name another composition has.
     """
     for cell in additions.cells:
-        same = [known for known in campaign.cells if known.name == cell.name and known.oxides != cell.oxides]
+        same = [known for known in campaign.all_cells if known.name == cell.name and known.oxides != cell.oxides]
         if same:
             raise InputError(f"--composition: `{cell.name}` is the name of another composition; use a new one.")
     changes = {
@@ -67,7 +67,7 @@ def extend(campaign: Campaign, additions: Additions, used: Used) -> Campaign:
 
 def new_cells(before: Campaign, after: Campaign) -> tuple[CellSpec, ...]:
     """Return the cells of a campaign file that the campaign before had not."""
-    return tuple(cell for cell in after.cells if cell not in before.cells)
+    return tuple(cell for cell in after.all_cells if cell not in before.all_cells)
 
 
 def refuse_fewer_cycles(after: Campaign, used: Used) -> str:

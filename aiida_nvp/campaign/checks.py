@@ -24,13 +24,15 @@ def find_faults(source: Source, campaign: Campaign, potential: PotentialDefiniti
 
 def seed_labels(campaign: Campaign) -> int:
     """Return how many labels the seeds give at most."""
-    return sum(cell.copies for cell in campaign.cells) * campaign.seeding.labels_per_cell
+    return sum(cell.copies for cell in campaign.all_cells) * campaign.seeding.labels_per_cell
 
 
 def _cells(source: Source, campaign: Campaign, potential: PotentialDefinition) -> Iterator[str]:
     cells: list[tuple[tuple[str | int, ...], CellSpec]] = [
         (("cells", index), cell) for index, cell in enumerate(campaign.cells)
     ]
+    grids = enumerate(campaign.grids)
+    cells += [(("grids", index), cell) for index, grid in grids for cell in grid.cells]
     cells += [(("exploration", "cells", index), cell) for index, cell in enumerate(campaign.exploration.cells)]
     if campaign.production is not None:
         cells.append((("production", "cell"), campaign.production.cell))
@@ -87,11 +89,12 @@ def _stages(source: Source, campaign: Campaign, production: ProductionSpec) -> I
         yield f"{source.place('production', 'schedule')}: no stage has a name, and only named ones are analysed."
     begin = 0
     for index, stage in enumerate(production.schedule):
-        end = begin + stage.steps
+        steps = stage.length(production.timestep_fs)
+        end = begin + steps
         frames = _frames(begin, end, production.dump_every)
         if stage.name and (not wanted or stage.name in wanted) and frames < MINIMUM_FRAMES:
             yield (
-                f"{source.place('production', 'schedule', index)} ({stage.name}): {stage.steps} steps dumped every "
+                f"{source.place('production', 'schedule', index)} ({stage.name}): {steps} steps dumped every "
                 f"{production.dump_every} are too few to analyse ({frames} frames, at least {MINIMUM_FRAMES} are "
                 "needed); give more steps, a smaller production.dump_every, or name other analysis.stages."
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aiida_nvp.campaign.loader import LoadedCampaign
 from aiida_nvp.campaign.schema import CellSpec, LabellerSpec
+from aiida_nvp.common.units import FEMTOSECONDS_PER_PICOSECOND
 from aiida_nvp.common.vocabulary import LabellerName, LabelMode
 from aiida_nvp.labelling.branches import most_other_starts
 from aiida_nvp.structures.composition import compose
@@ -58,7 +59,7 @@ def make_plan(loaded: LoadedCampaign, progress: Progress | None = None) -> Plan:
     :param progress: where a campaign stands that is continued; one begins anew without it.
     """
     campaign, potential = loaded.campaign, loaded.potential
-    now = Progress(added=campaign.cells) if progress is None else progress
+    now = Progress(added=campaign.all_cells) if progress is None else progress
     members = potential.committee.members
     cells = sum(cell.copies for cell in now.added)
     seeds = cells * campaign.seeding.labels_per_cell
@@ -104,9 +105,9 @@ def _branch_checks(loaded: LoadedCampaign, chosen: int, seeds: int) -> tuple[int
         return 0, 0.0
     single_points = chosen + (seeds if campaign.seeding.mode is LabelMode.SINGLE_POINT else 0)
     checked = campaign.labeller.branch_share * single_points
-    copies = sum(cell.copies for cell in campaign.cells)
+    copies = sum(cell.copies for cell in campaign.all_cells)
     runs, seconds = 0.0, 0.0
-    for cell in campaign.cells:
+    for cell in campaign.all_cells:
         again = checked * cell.copies / copies * _other_starts(campaign.labeller, cell)
         runs += again
         seconds += again * _PW_CORE_SECONDS_PER_ATOM3 * cell.atoms**3
@@ -137,20 +138,21 @@ def _production_words(loaded: LoadedCampaign) -> str:
     production = loaded.campaign.production
     if production is None:
         return "none"
-    steps = sum(stage.steps for stage in production.schedule)
-    length_ps = steps * production.timestep_fs / 1000
+    default_fs = production.timestep_fs
+    length_fs = sum(stage.length(default_fs) * stage.timestep(default_fs) for stage in production.schedule)
+    length_ps = round(length_fs / FEMTOSECONDS_PER_PICOSECOND, 6)
     return f"{production.cell.atoms} atoms for {length_ps:g} ps in {len(production.schedule)} stages"
 
 
 def _mean_atoms(loaded: LoadedCampaign) -> float:
-    cells = loaded.campaign.cells
+    cells = loaded.campaign.all_cells
     return sum(cell.atoms * cell.copies for cell in cells) / sum(cell.copies for cell in cells)
 
 
 def _label_seconds(loaded: LoadedCampaign) -> float:
     if loaded.campaign.labeller.kind is LabellerName.REHEARSAL:
         return _REHEARSAL_CORE_SECONDS
-    cells = loaded.campaign.cells
+    cells = loaded.campaign.all_cells
     copies = sum(cell.copies for cell in cells)
     return sum(_PW_CORE_SECONDS_PER_ATOM3 * cell.atoms**3 * cell.copies for cell in cells) / copies
 
@@ -176,10 +178,11 @@ def _scratch_rounds(loaded: LoadedCampaign, begin: int, cycles: int) -> int:
 
 def _md_seconds(loaded: LoadedCampaign, cycles: int) -> float:
     campaign = loaded.campaign
-    schedules = campaign.exploration.schedules
-    steps = sum(stage.steps for schedule in schedules for stage in schedule) / len(schedules)
+    schedules, default_fs = campaign.exploration.schedules, campaign.exploration.timestep_fs
+    steps = sum(stage.length(default_fs) for schedule in schedules for stage in schedule) / len(schedules)
     explored = cycles * campaign.exploration.replicas * steps * _mean_atoms(loaded)
     produced = 0.0
     if campaign.production is not None:
-        produced = sum(stage.steps for stage in campaign.production.schedule) * campaign.production.cell.atoms
+        production = campaign.production
+        produced = sum(stage.length(production.timestep_fs) for stage in production.schedule) * production.cell.atoms
     return _MD_CORE_SECONDS_PER_ATOM_STEP * (explored + produced)

@@ -7,16 +7,16 @@ from typing import Annotated, Any, Literal
 from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Kelvin, Positive, TimestepFs
+from aiida_nvp.campaign.stages import MdSpec, MdStage, Temperature
+from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Positive
+from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import LabellerName, LabelMode
 from aiida_nvp.labelling.settings import LabelSettings
+from aiida_nvp.structures.grid import grid_cells
 
-# A campaign may be held to narrower bounds than a worker job, never to wider ones.
-Steps = Annotated[Count, Field(le=100_000_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Temperature = Annotated[Kelvin, Field(gt=0, le=10_000, description="K")]
+NotNegative = Annotated[float, Field(ge=0)]
 ForceError = Annotated[float, Field(gt=0, le=50, description="eV/angstrom")]
-Timestep = Annotated[TimestepFs, Field(ge=0.05, description="fs")]
 
 _DENSITY_RANGE_G_CM3 = (0.3, 25.0)
 _KG_M3_PER_G_CM3 = 1000.0
@@ -63,6 +63,36 @@ class CellSpec(_Strict):
         raise ValueError(f"a density in g/cm3 lies between {low} and {high}, got {value:g}{hint}")
 
 
+class GridSpec(_Strict):
+    """Cells at every combination of the listed moles and shares, each rounded to a whole, neutral cell.
+
+    :param oxides: formula to moles, one value or a list.
+    :param reduced: element to the fraction that is reduced, one value or a list.
+    :param atoms: wanted size, which a cell may miss by a few atoms.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    oxides: Annotated[dict[str, NotNegative | tuple[NotNegative, ...]], Field(min_length=1)]
+    reduced: dict[str, Share | tuple[Share, ...]] = {}
+    atoms: Annotated[int, Field(ge=2, le=1_000_000)]
+    density_g_cm3: float | None = None
+    copies: Count = 1
+    rattle: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _all_points_have_cells(self) -> GridSpec:
+        try:
+            grid_cells(self.model_dump())
+        except InputError as error:
+            raise ValueError(str(error).rstrip(".")) from error
+        return self
+
+    @property
+    def cells(self) -> tuple[CellSpec, ...]:
+        """One cell a point."""
+        return tuple(CellSpec.model_validate(cell) for cell in grid_cells(self.model_dump()))
+
+
 class LabellerSpec(_Strict):
     """Who makes the labels and how.
 
@@ -104,16 +134,7 @@ class SeedingSpec(_Strict):
         return {LabelMode.RELAX: self.relax_steps, LabelMode.MD: self.md_steps}.get(self.mode, 1)
 
 
-class MdStage(_Strict):
-    """One leg of a temperature schedule; the temperature runs linearly between its ends."""
-
-    name: str = ""
-    steps: Steps
-    temperature_from: Temperature
-    temperature_to: Temperature
-
-
-class ExplorationSpec(_Strict):
+class ExplorationSpec(MdSpec):
     """Exploratory MD on one member, watched by the committee every ``stride`` steps.
 
     :param cells: packed anew each cycle as starting points; the cells of the campaign when absent.
@@ -124,7 +145,6 @@ class ExplorationSpec(_Strict):
     cells: tuple[CellSpec, ...] = ()
     schedules: Annotated[tuple[Annotated[tuple[MdStage, ...], Field(min_length=1)], ...], Field(min_length=1)]
     replicas: Count = 16
-    timestep_fs: Timestep = 1.0
     friction_per_fs: FrictionPerFs = 0.02
     stride: Count = 20
     max_temperature: Temperature = 6000.0
@@ -202,13 +222,12 @@ class StopSpec(_Strict):
     observables: ObservablesSpec | None = None
 
 
-class ProductionSpec(_Strict):
+class ProductionSpec(MdSpec):
     """The run that the potential was made for."""
 
     cell: CellSpec
     schedule: Annotated[tuple[MdStage, ...], Field(min_length=1)]
     relax_steps: CountFromZero = 100
-    timestep_fs: Timestep = 1.0
     friction_per_fs: FrictionPerFs = 0.01
     dump_every: Count = 10
     committee_every: Count = 25
@@ -258,7 +277,8 @@ class Campaign(_Strict):
     :param seed: the one seed that all others follow from.
     :param potential: folder with a ``potential.yaml``, or the name of one in ``potentials``.
     :param training: training settings that differ from those of the potential, by name.
-    :param cells: what the campaign begins with.
+    :param cells: what the campaign begins with; ``cells`` or ``grids`` are needed.
+    :param grids: more of it, composition by composition.
     :param production: none when absent.
     """
 
@@ -268,7 +288,8 @@ class Campaign(_Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     potential: str
     training: dict[str, float] = {}
-    cells: Annotated[tuple[CellSpec, ...], Field(min_length=1)]
+    cells: tuple[CellSpec, ...] = ()
+    grids: tuple[GridSpec, ...] = ()
     labeller: LabellerSpec
     seeding: SeedingSpec = SeedingSpec()
     uncertainty: UncertaintySpec = UncertaintySpec()
@@ -278,6 +299,17 @@ class Campaign(_Strict):
     production: ProductionSpec | None = None
     analysis: AnalysisSpec = AnalysisSpec()
     compute: ComputeSpec = ComputeSpec()
+
+    @model_validator(mode="after")
+    def _something_to_begin_with(self) -> Campaign:
+        if not self.all_cells:
+            raise ValueError("give `cells`, `grids` or both: a campaign begins with something")
+        return self
+
+    @property
+    def all_cells(self) -> tuple[CellSpec, ...]:
+        """The cells, and after them those of the grids."""
+        return (*self.cells, *(cell for grid in self.grids for cell in grid.cells))
 
     def plain(self) -> dict[str, Any]:
         """Return JSON-ready values."""

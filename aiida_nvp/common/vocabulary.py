@@ -56,6 +56,9 @@ class StopReason(StrEnum):
     UNCERTAINTY = "uncertainty above the break threshold"
     SHORT_DISTANCE = "atoms too close"
     TEMPERATURE = "temperature out of bounds"
+    VOLUME = "volume out of bounds"
+    ENERGY_DRIFT = "energy drift"
+    LARGE_STEP = "an atom moved too far in one step"
     NOT_A_NUMBER = "not a number"
     WALLTIME = "walltime"
 

@@ -71,7 +71,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
                 cls.inspect_training,
                 if_(cls.should_pack_starts)(cls.run_starts),
                 cls.run_exploration,
-                cls.run_again,
+                while_(cls.has_unfinished)(cls.run_again),
                 cls.inspect_exploration,
                 cls.run_selection,
                 if_(cls.has_chosen)(

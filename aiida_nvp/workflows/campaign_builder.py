@@ -37,7 +37,7 @@ def campaign_builder(loaded: LoadedCampaign) -> ProcessBuilder:
     campaign = loaded.campaign
     builder = CampaignWorkChain.get_builder()
     builder.campaign = orm.Dict(campaign.plain())
-    builder.cells = orm.Dict(cell_parameters(campaign.cells))
+    builder.cells = orm.Dict(cell_parameters(campaign.all_cells))
     builder.seed = orm.Int(campaign.seed)
     builder.learn = _learn_inputs(loaded)
     builder.metadata.label = campaign.name
@@ -69,7 +69,7 @@ def stop_parameters(campaign: Campaign) -> dict[str, Any]:
     """Return the stop rules of a campaign as the loop takes them."""
     stop, analysis = campaign.stop, campaign.analysis
     values = stop.model_dump(mode="json", exclude={"species", "observables"})
-    cells = (*campaign.cells, *campaign.exploration.cells)
+    cells = (*campaign.all_cells, *campaign.exploration.cells)
     redox = dict.fromkeys(symbol for cell in cells for symbol in cell.reduced)
     values |= {"species": list(redox if stop.species is None else stop.species)}
     if stop.observables is not None:

@@ -154,7 +154,7 @@ def _fill(inputs: dict[str, Any], before: _Before, whole: LoadedCampaign, remain
     inputs["campaign"] = orm.Dict(whole.campaign.plain())
     learn = inputs["learn"]
     stop = stop_parameters(whole.campaign)
-    other_glass = len(whole.campaign.cells) > len(before.campaign.cells)
+    other_glass = len(whole.campaign.all_cells) > len(before.campaign.all_cells)
     if other_glass or before.remains.word is Verdict.CONVERGED:
         # What held for the cells before says nothing of the new ones, and who asks for more wants to see it again.
         stop["counts_from"] = remains.cycles
