@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Kelvin, Positive, TimestepFs
 from aiida_nvp.common.vocabulary import LabellerName, LabelMode
 from aiida_nvp.labelling.settings import LabelSettings
+from aiida_nvp.selection.settings import DrawSettings
 
 # A campaign may be held to narrower bounds than a worker job, never to wider ones.
 Steps = Annotated[Count, Field(le=100_000_000)]
@@ -123,13 +124,13 @@ class ExplorationSpec(_Strict):
     min_distance_scale: Annotated[DistanceScale, Field(gt=0)] = 0.6
 
 
-class SelectionSpec(_Strict):
-    """How a batch of labels is drawn from the candidates."""
+class SelectionSpec(DrawSettings):
+    """How a batch of labels is drawn from the candidates: first what is physical, then new, uncertain, and diverse.
 
-    labels_per_cycle: Annotated[int, Field(ge=1, le=10_000, description="label budget of one cycle")] = 32
-    random_share: Share = 0.15
-    keep_most_uncertain: Annotated[float, Field(gt=0, le=1)] = 0.5
-    max_per_replica: Count = 4
+    :param labels_per_cycle: label budget of one cycle.
+    """
+
+    labels_per_cycle: Annotated[int, Field(ge=1, le=10_000)] = 32
 
 
 class UncertaintySpec(_Strict):
