@@ -12,6 +12,7 @@ from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, Frictio
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import LabellerName, LabelMode
 from aiida_nvp.labelling.settings import LabelSettings
+from aiida_nvp.selection.settings import DrawSettings
 from aiida_nvp.structures.grid import grid_cells
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -151,13 +152,13 @@ class ExplorationSpec(MdSpec):
     min_distance_scale: Annotated[DistanceScale, Field(gt=0)] = 0.6
 
 
-class SelectionSpec(_Strict):
-    """How a batch of labels is drawn from the candidates."""
+class SelectionSpec(DrawSettings):
+    """How a batch of labels is drawn from the candidates: first what is physical, then new, uncertain, and diverse.
 
-    labels_per_cycle: Annotated[int, Field(ge=1, le=10_000, description="label budget of one cycle")] = 32
-    random_share: Share = 0.15
-    keep_most_uncertain: Annotated[float, Field(gt=0, le=1)] = 0.5
-    max_per_replica: Count = 4
+    :param labels_per_cycle: label budget of one cycle.
+    """
+
+    labels_per_cycle: Annotated[int, Field(ge=1, le=10_000)] = 32
 
 
 class UncertaintySpec(_Strict):

@@ -43,10 +43,11 @@ class LabelAudit(StrEnum):
 
 
 class Stream(StrEnum):
-    """How an exploration frame was met: at a fixed stride whatever its score, or just before its replica broke."""
+    """How a candidate was met: at a fixed stride whatever its score, just before its replica broke, or cycles ago."""
 
     STRIDE = "stride"
     BREAK = "break"
+    LEFT_OVER = "left over"
 
 
 class StopReason(StrEnum):
@@ -69,12 +70,17 @@ class SelectionReason(StrEnum):
     UNCERTAIN = "accepted: uncertain and unlike the rest"
     RANDOM = "accepted: random share"
     TOO_CLOSE = "rejected: atoms too close"
+    DENSITY = "rejected: density out of bounds"
+    SPIKE = "rejected: temperature spike"
     DUPLICATE = "rejected: duplicate"
     BELOW = "rejected: below the lower threshold"
+    KNOWN = "rejected: left over and known by now"
     ABOVE = "rejected: above the upper threshold"
     NOT_FINITE = "rejected: score is not a number"
     LESS_UNCERTAIN = "rejected: in the less uncertain half"
     QUOTA = "rejected: enough from the same replica"
+    APART = "rejected: too soon before or after another of its replica"
+    KIND = "rejected: enough of its kind"
     BUDGET = "rejected: budget used"
 
 

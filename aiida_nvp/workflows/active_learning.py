@@ -107,6 +107,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
         self.ctx.trained_on = None
         self.ctx.dataset = self.inputs.get("dataset")
         self.ctx.start_frames = self.inputs.get("frames", self.earlier.get("starts", self.ctx.dataset))
+        self.ctx.left_over = None
 
     def validate(self) -> ExitCode | None:
         """Refuse now what would otherwise fail after the first labels have been paid for."""
@@ -171,14 +172,19 @@ class ActiveLearningWorkChain(CommitteeRounds):
         if self.ctx.calibration is not None:
             builder.calibration = self.ctx.calibration
         explore = self._submit_worker(builder, "explore")
-        return self.wait_for(explore=explore, review=self._submit_evaluation(self.ctx.dataset, "review"))
+        jobs = {"explore": explore, "review": self._submit_evaluation(self.ctx.dataset, "review")}
+        if self.ctx.left_over is not None:
+            jobs["rescore"] = self._submit_evaluation(self.ctx.left_over, "rescore")
+        return self.wait_for(**jobs)
 
     def inspect_exploration(self) -> ExitCode | None:
-        """Go on if both jobs delivered."""
+        """Go on if all jobs delivered."""
         if not self.ctx.explore.is_finished_ok:
             return self._abort(self.exit_codes.ERROR_EXPLORATION_FAILED, self.ctx.explore)
-        if not self.ctx.review.is_finished_ok:
-            return self._abort(self.exit_codes.ERROR_EVALUATION_FAILED, self.ctx.review)
+        evaluations = [self.ctx.review] if self.ctx.left_over is None else [self.ctx.review, self.ctx.rescore]
+        for job in evaluations:
+            if not job.is_finished_ok:
+                return self._abort(self.exit_codes.ERROR_EVALUATION_FAILED, job)
         return None
 
     def run_selection(self) -> ExitCode | None:
@@ -193,9 +199,12 @@ class ActiveLearningWorkChain(CommitteeRounds):
         }
         if self.ctx.calibration is not None:
             inputs["calibration"] = self.ctx.calibration
+        if self.ctx.left_over is not None:
+            inputs |= {"left_over": self.ctx.left_over, "rescored": self.ctx.rescore.outputs.predictions}
         failed = self._calculate("selected", select, inputs, f"{self.ctx.round}_select")
         if failed is None:
             self.ctx.chosen = self.ctx.selected["chosen"]
+            self.ctx.left_over = self.ctx.selected.get("left_over")
             self.ctx.history[f"selection_{self.ctx.cycle}"] = self.ctx.selected["table"]
             self.ctx.history[f"exploration_{self.ctx.cycle}"] = self.ctx.explore.outputs.results
         return failed

@@ -9,10 +9,10 @@ from aiida.engine import PortNamespace
 
 from aiida_nvp.analysis.observables import Watched
 from aiida_nvp.calculations.assess import stop_rules
-from aiida_nvp.calculations.select import batch_settings
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.potential import PotentialDefinition
 from aiida_nvp.labelling.settings import read_settings as read_label_settings
+from aiida_nvp.selection.settings import batch_settings
 from aiida_nvp.uncertainty.thresholds import Tolerance
 from aiida_nvp.worker.settings import ExploreSettings, read_settings
 
