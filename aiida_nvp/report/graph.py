@@ -106,7 +106,7 @@ def _cycle(loop: Children, index: int) -> Cycle:
         selection=_selection(loop.get(f"{name}select")),
         prediction=_prediction(loop.get(f"{name}predict")),
         labels=_labels(loop.get(f"{name}label")),
-        calibration=_values(output(loop.get(f"{name}calibrate"), "result", Dict)),
+        calibration=_calibration(loop, name),
         recheck=_labels(loop.get(f"{name}recheck")),
         dataset=_view(_cycle_dataset(loop, name)),
         verdict=_verdict(loop.get(f"{name}assess")),
@@ -159,6 +159,12 @@ def _selection(node: ProcessNode | None) -> Selection | None:
         thresholds=table.get("thresholds", {}),
         chosen=_view(output(node, "chosen", DatasetData)),
     )
+
+
+def _calibration(loop: Mapping[str, ProcessNode], name: str) -> Values:
+    """Return the calibration of a cycle, after the second look at suspect labels if there was one."""
+    again = _values(output(loop.get(f"{name}calibrate_again"), "result", Dict))
+    return again or _values(output(loop.get(f"{name}calibrate"), "result", Dict))
 
 
 def _prediction(node: ProcessNode | None) -> Prediction | None:

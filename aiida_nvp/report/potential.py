@@ -17,7 +17,7 @@ from aiida_nvp.report.model import Values
 
 PARTS = ("test", "out_of_bag", "validation", "train")
 """Parts of the frames whose errors a training measures, the most honest one first."""
-_CALIBRATION = re.compile(r"cycle_(\d+)_calibrate")
+_CALIBRATION = re.compile(r"cycle_(\d+)_calibrate(?:_again)?")
 _HASH_DIGITS = 12
 
 
@@ -154,7 +154,9 @@ def _calibration(node: PotentialData, process: ProcessNode | None) -> tuple[Valu
     loop = process.caller.caller if process is not None and process.caller is not None else None
     if loop is None:
         return {}, ""
-    rounds = {int(match[1]): child for name, child in calls(loop).items() if (match := _CALIBRATION.fullmatch(name))}
+    rounds = {
+        int(match[1]): child for name, child in sorted(calls(loop).items()) if (match := _CALIBRATION.fullmatch(name))
+    }
     for cycle in sorted(rounds, reverse=True):
         found = _values(output(rounds[cycle], "result", Dict))
         if "thresholds" in found:

@@ -81,7 +81,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
                     cls.run_labels,
                     cls.inspect_labels,
                     cls.run_calibration,
-                    if_(cls.has_suspects)(cls.run_recheck, cls.inspect_recheck),
+                    if_(cls.has_suspects)(cls.run_recheck, cls.inspect_recheck, cls.run_calibration_again),
                 ),
                 cls.run_assessment,
                 cls.next_cycle,
@@ -234,15 +234,26 @@ class ActiveLearningWorkChain(CommitteeRounds):
 
     def run_calibration(self) -> ExitCode | None:
         """Compare what was predicted with what was found."""
+        self.ctx.scored_with = self.ctx.calibration
+        return self._calibrate(self.ctx.labels.outputs.dataset, "calibrate")
+
+    def run_calibration_again(self) -> ExitCode | None:
+        """Compare once more where labels were replaced: a wrong label must not widen the error bars."""
+        if not set(self.ctx.chosen.frames.ids()) & set(self.ctx.dataset.frames.ids()):
+            self.report("the second look left no label of this batch; its first calibration stays")
+            return None
+        return self._calibrate(self.ctx.dataset, "calibrate_again")
+
+    def _calibrate(self, labels: DatasetData, step: str) -> ExitCode | None:
         inputs: dict[str, Any] = {
             "predictions": self.ctx.predict.outputs.predictions,
             "chosen": self.ctx.chosen,
-            "labels": self.ctx.labels.outputs.dataset,
+            "labels": labels,
             "parameters": self.inputs.calibration,
         }
-        if self.ctx.calibration is not None:
-            inputs["previous"] = self.ctx.calibration
-        failed = self._calculate("calibration", calibrate, inputs, f"{self.ctx.round}_calibrate")
+        if self.ctx.scored_with is not None:
+            inputs["previous"] = self.ctx.scored_with
+        failed = self._calculate("calibration", calibrate, inputs, f"{self.ctx.round}_{step}")
         if failed is None:
             self.ctx.history[f"calibration_{self.ctx.cycle}"] = self.ctx.calibration
         return failed

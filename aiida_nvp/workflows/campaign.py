@@ -157,10 +157,10 @@ class CampaignWorkChain(SecondTry):
         return None
 
     def _last_calibration(self) -> orm.Dict | None:
-        links = self.ctx.loop.base.links.get_outgoing(link_label_filter="cycle_%_calibrate").all()
+        links = self.ctx.loop.base.links.get_outgoing(link_label_filter="cycle_%_calibrate%").all()
         if not links:
             return last_of(self.inputs.learn.get("earlier", {}).get("history", {}), "calibration")
-        last = max(links, key=lambda link: int(link.link_label.split("_")[1]))
+        last = max(links, key=lambda link: (int(link.link_label.split("_")[1]), link.link_label))
         calibration: orm.Dict = last.node.outputs.result
         return calibration
 
