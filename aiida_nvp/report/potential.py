@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 from aiida.common.links import LinkType
@@ -30,9 +31,6 @@ class PotentialFacts:
     :param top: the outermost process around that, a campaign for example.
     :param parent: whose weights the training began from.
     :param dataset: what it was trained on; ``results``: of the training.
-    :param calibration: newest calibration of its own predictions or, where it never made any before labelling, of the
-        committees before it in the same loop; ``calibrated_on``: which of the two, in words.
-    :param card: of its maker, if it is foreign and came with one.
     """
 
     node: PotentialData
@@ -42,9 +40,25 @@ class PotentialFacts:
     parent: PotentialData | None
     dataset: DatasetData | None
     results: Values
-    calibration: Values
-    calibrated_on: str
-    card: str
+
+    @cached_property
+    def _calibrated(self) -> tuple[Values, str]:
+        return _calibration(self.node, creator(self.node))
+
+    @property
+    def calibration(self) -> Values:
+        """Newest calibration of its own predictions or, where there is none, of the committees before it."""
+        return self._calibrated[0]
+
+    @property
+    def calibrated_on(self) -> str:
+        """Which of the two, in words."""
+        return self._calibrated[1]
+
+    @property
+    def card(self) -> str:
+        """Card of its maker, if it is foreign and came with one."""
+        return _card(creator(self.node)) if self.node.foreign else ""
 
     @property
     def errors(self) -> list[tuple[str, Mapping[str, float]]]:
@@ -91,7 +105,6 @@ def potential_facts(node: PotentialData) -> PotentialFacts:
     level = node.level_of_theory
     if level is None and dataset is not None:
         level = dataset.base.attributes.get("level_of_theory")
-    calibration, calibrated_on = _calibration(node, process)
     return PotentialFacts(
         node=node,
         level=level,
@@ -100,9 +113,6 @@ def potential_facts(node: PotentialData) -> PotentialFacts:
         parent=inputs(process, PotentialData).get("parent") if process is not None else None,
         dataset=dataset,
         results=_values(output(process, "results", Dict) if dataset is not None else None),
-        calibration=calibration,
-        calibrated_on=calibrated_on,
-        card=_card(process) if node.foreign else "",
     )
 
 

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 
 from aiida_nvp.common.errors import WorkerError
 from aiida_nvp.common.potential import PotentialDefinition
+from aiida_nvp.uncertainty.committee import READOUT
 from aiida_nvp.worker.job import Job
 from aiida_nvp.worker.nequip_config import (
     BEST_CHECKPOINT,
@@ -71,7 +72,12 @@ def check_parent(path: Path, definition: PotentialDefinition) -> tuple[str, ...]
             f"the parent knows {', '.join(types)} but not {', '.join(unknown)}, which `{definition.name}` names; "
             "a training cannot add species to its parent.",
         )
-    cutoff = float(load_saved_model(path).metadata["r_max"])
+    model = load_saved_model(path)
+    if not any(name.rsplit(".", 1)[-1] == READOUT for name, _ in model.named_modules()):
+        raise WorkerError(
+            ERROR_PARENT, f"the parent is no Allegro model (it has no `{READOUT}`); only such are trained."
+        )
+    cutoff = float(model.metadata["r_max"])
     if not math.isclose(cutoff, definition.cutoff, abs_tol=1e-6):
         raise WorkerError(
             ERROR_PARENT,
