@@ -1,8 +1,8 @@
 """Rings of the network: closed paths of formers joined by shared ligands that no path through the network cuts short.
 
 A ring counts if, for any two of its formers, no path is shorter than the one along the ring: shortest-path rings, also
-called primitive (Franzblau 1991, DOI 10.1103/PhysRevB.44.4925). King's and Guttman's rings are fewer. The size is the
-number of formers. Paths are followed into the images of the cell, so that a chain that closes only through its faces is no
+called primitive (Franzblau 1991, DOI 10.1103/PhysRevB.44.4925). Other definitions count others. The size is the number
+of formers. Paths are followed into the images of the cell, so that a chain that closes only through its faces is no
 ring, and a small cell gives the rings of its crystal. Two formers that share an edge make no ring of two.
 """
 
