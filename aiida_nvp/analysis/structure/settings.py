@@ -35,8 +35,10 @@ class StructureSettings(BaseModel):
     :param split: by pair, where short bonds end and long ones begin.
     :param double: by pair, the longest double bond, as 1.75 for V-O.
     :param scan: by pair, first and last cutoff and the step of a scan of the coordination.
+    :param polyhedra: pairs whose shapes are told; by default all bonds.
     :param angles: triplets with the centre in the middle; by default all that the bonds of formers and ligand make.
     :param forbidden: longest wrong bond by pair; by default between formers and between ligands, from covalent radii.
+    :param convention: of S(Q) and its partials.
     :param q_max: end of S(Q) in 1/angstrom.
     :param q_bin: its bins in 1/angstrom.
     :param q_vectors: reciprocal vectors of a bin and frame; zero for no S(Q).
@@ -56,8 +58,10 @@ class StructureSettings(BaseModel):
     split: dict[str, Positive] = {}
     double: dict[str, Positive] = {}
     scan: dict[str, tuple[Positive, Positive, Positive]] = {}
+    polyhedra: tuple[str, ...] | None = None
     angles: tuple[str, ...] | None = None
     forbidden: dict[str, Positive] | None = None
+    convention: Literal["faber-ziman", "ashcroft-langreth", "bhatia-thornton"] = "faber-ziman"
     q_max: Positive = 20.0
     q_bin: Positive = 0.05
     q_vectors: CountFromZero = 48
