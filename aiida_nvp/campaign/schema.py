@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from aiida_nvp.analysis.structure.settings import StructureSettings
 from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Kelvin, Positive, TimestepFs
 from aiida_nvp.common.vocabulary import LabellerName, LabelMode
 from aiida_nvp.labelling.settings import LabelSettings
@@ -188,12 +189,14 @@ class AnalysisSpec(_Strict):
     :param pairs: ``centre-ligand`` to the longest bond that counts.
     :param mobile: the species whose percolation is measured; none when absent.
     :param bin_width: of the radial distribution, angstrom.
+    :param structure: what else is measured of the structure: the network of ``formers``, S(Q), rings, cavities.
     """
 
     stages: tuple[str, ...] = ()
     pairs: dict[str, Positive] = {}
     mobile: str | None = None
     bin_width: Positive = 0.05
+    structure: StructureSettings = StructureSettings()
 
     @field_validator("pairs")
     @classmethod

@@ -6,11 +6,12 @@ Apart from the stages, because those load torch or compile code: who checks sett
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aiida_nvp.analysis.structure.settings import StructureSettings
 from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Kelvin, Positive, TimestepFs
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.units import FEMTOSECONDS_PER_PICOSECOND
@@ -99,6 +100,7 @@ class AnalyseSettings:
     :param mobile: species whose percolation is asked for; none is measured without it.
     :param bin_width: bin of g(r) (angstrom).
     :param forbidden_distance: no two atoms belong closer (angstrom).
+    :param structure: what else to measure of the structure.
     :param structure_frames: frames a stage used for structure, evenly spaced: neighbours in time say little new.
     """
 
@@ -107,6 +109,7 @@ class AnalyseSettings:
     mobile: str | None = None
     bin_width: float = 0.05
     forbidden_distance: float = 1.1
+    structure: StructureSettings = field(default_factory=StructureSettings)
     structure_frames: int = 200
 
     @classmethod
@@ -122,7 +125,8 @@ class AnalyseSettings:
             raise InputError(f"parameter {missing[0]!r} is missing.")
         if not values["stages"] or any("index" not in stage for stage in values["stages"]):
             raise InputError("`stages` needs at least one entry, each with the `index` of a stage of the schedule.")
-        return cls(**{**values, "stages": tuple(values["stages"])})
+        structure = validated(StructureSettings, values.get("structure", {}), "`structure`")
+        return cls(**{**values, "stages": tuple(values["stages"]), "structure": structure})
 
 
 def read_settings(model: type[Model], values: object) -> Model:
