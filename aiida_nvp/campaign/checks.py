@@ -120,3 +120,10 @@ def _species(source: Source, campaign: Campaign, production: ProductionSpec) -> 
         absent = [symbol for symbol in dict.fromkeys(pair.split("-")) if symbol not in present]
         if absent:
             yield f"{source.place('analysis', 'pairs', pair)}: no {', '.join(absent)} to measure; {holds}."
+    structure = campaign.analysis.structure
+    for former in structure.formers:
+        where = source.place("analysis", "structure", "formers")
+        if former not in present:
+            yield f"{where}: no {former} to form a network; {holds}."
+        elif not {f"{former}-{structure.ligand}", f"{structure.ligand}-{former}"} & set(campaign.analysis.pairs):
+            yield f"{where}: {former} needs its longest bond; give {former}-{structure.ligand} in analysis.pairs."

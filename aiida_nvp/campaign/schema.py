@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from aiida_nvp.analysis.structure.settings import StructureSettings
 from aiida_nvp.campaign.stages import MdSpec, MdStage, Temperature
 from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Positive
 from aiida_nvp.common.errors import InputError
@@ -244,6 +245,7 @@ class AnalysisSpec(_Strict):
     :param charges: elementary charges of an ion by species, for the conductivity; none is computed without them.
     :param glass_transition: K; stages above it tell of the melt and are left out of the activation energy.
     :param bin_width: of the radial distribution, angstrom.
+    :param structure: what else is measured of the structure: the network of ``formers``, S(Q), rings, cavities.
     """
 
     stages: tuple[str, ...] = ()
@@ -252,6 +254,7 @@ class AnalysisSpec(_Strict):
     charges: dict[str, float] = {}
     glass_transition: Positive | None = None
     bin_width: Positive = 0.05
+    structure: StructureSettings = StructureSettings()
 
     @field_validator("pairs")
     @classmethod

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aiida_nvp.report.document import page_environment, write_whole
 from aiida_nvp.report.figures_run import coordination_figure, msd_figure, rdf_figure
+from aiida_nvp.report.figures_structure import structure_figures
 from aiida_nvp.report.model import Analysis
 
 
@@ -26,6 +27,7 @@ def write_analysis(results: Mapping[str, Any], arrays: Sequence[Mapping[str, NDA
         drawn = (
             rdf_figure(analysis, list(replica["stages"][0]["coordination"]) or pairs),
             coordination_figure(analysis),
+            *structure_figures(analysis),
             msd_figure(analysis, mobile),
         )
         figures.append([figure for figure in drawn if figure is not None])

@@ -52,7 +52,7 @@ def production_figure(production: Production | None, calibration: Values) -> str
 
 def rdf_figure(analysis: Analysis | None, pairs: Sequence[str] | None = None) -> str | None:
     """Draw the partial radial distribution functions of the bonded pairs, one curve a stage."""
-    stages = _stages(analysis)
+    stages = stages_of(analysis)
     if analysis is None or not stages:
         return None
     names = list(pairs or stages[0].get("coordination", {}))
@@ -67,7 +67,7 @@ def rdf_figure(analysis: Analysis | None, pairs: Sequence[str] | None = None) ->
             for index, stage in enumerate(stages):
                 prefix = f"stage_{stage['index']}_"
                 radius, values = analysis.arrays[f"{prefix}r"], analysis.arrays[f"{prefix}g_{key}"]
-                panel.plot(radius, values, color=_stage_colour(index, len(stages)), label=_stage_name(stage))
+                panel.plot(radius, values, color=stage_colour(index, len(stages)), label=stage_name(stage))
             cutoff = stages[0].get("coordination", {}).get(name, {}).get("cutoff")
             if cutoff:
                 panel.axvline(cutoff, color=MUTED, linewidth=0.9, linestyle=":")
@@ -82,7 +82,7 @@ def rdf_figure(analysis: Analysis | None, pairs: Sequence[str] | None = None) ->
 
 def coordination_figure(analysis: Analysis | None) -> str | None:
     """Draw the share of centres with each number of neighbours."""
-    stages = _stages(analysis)
+    stages = stages_of(analysis)
     names = list(stages[0].get("coordination", {})) if stages else []
     if not names:
         return None
@@ -95,7 +95,7 @@ def coordination_figure(analysis: Analysis | None) -> str | None:
 
 def msd_figure(analysis: Analysis | None, mobile: str | None) -> str | None:
     """Draw the mean-square displacement: the mobile species stage by stage, and all species in the first stage."""
-    stages = _stages(analysis)
+    stages = stages_of(analysis)
     if analysis is None or not stages:
         return None
     species = list(stages[0].get("msd", {}))
@@ -107,12 +107,12 @@ def msd_figure(analysis: Analysis | None, mobile: str | None) -> str | None:
         left, right = panels(figure, 1, 2)
         for index, stage in enumerate(stages):
             _msd_curve(
-                left, analysis.arrays, (stage["index"], chosen), _stage_colour(index, len(stages)), _stage_name(stage)
+                left, analysis.arrays, (stage["index"], chosen), stage_colour(index, len(stages)), stage_name(stage)
             )
         left.set_title(f"{chosen} at each hold")
         for symbol in species:
             _msd_curve(right, analysis.arrays, (stages[0]["index"], symbol), colour(symbol), symbol)
-        right.set_title(f"every species, {_stage_name(stages[0])}")
+        right.set_title(f"every species, {stage_name(stages[0])}")
         for panel in (left, right):
             panel.set(xlabel="lag time (ps)", ylabel="mean-square displacement (Å²)")
             panel.set_ylim(bottom=0)
@@ -122,7 +122,7 @@ def msd_figure(analysis: Analysis | None, mobile: str | None) -> str | None:
 
 def mobile_species(campaign: Campaign) -> str | None:
     """Return the species whose motion the campaign asks about."""
-    stages = _stages(campaign.analysis)
+    stages = stages_of(campaign.analysis)
     found = stages[0].get("percolation", {}).get("species") if stages else None
     return str(found) if found else None
 
@@ -161,7 +161,7 @@ def _coordination_panel(axes: Axes, name: str, stages: Sequence[Values]) -> None
         shares = {int(n): share for n, share in entry.get("shares", {}).items() if share["share"] > 0.0}
         where = np.array(sorted(shares)) + (index - (len(stages) - 1) / 2) * width
         heights = [shares[n]["share"] for n in sorted(shares)]
-        axes.bar(where, heights, width * 0.94, color=_stage_colour(index, len(stages)), label=_stage_name(stage))
+        axes.bar(where, heights, width * 0.94, color=stage_colour(index, len(stages)), label=stage_name(stage))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     centre, ligand = name.split("-")
     axes.set_title(f"{name}, within {stages[0]['coordination'][name].get('cutoff', float('nan')):.1f} Å")
@@ -186,7 +186,8 @@ def _msd_curve(axes: Axes, arrays: Arrays, key: tuple[Any, str], shade: str, nam
         axes.fill_between(lag[keep], values[keep] - band, values[keep] + band, color=shade, alpha=0.18, linewidth=0)
 
 
-def _stages(analysis: Analysis | None) -> Sequence[Mapping[str, Any]]:
+def stages_of(analysis: Analysis | None) -> Sequence[Mapping[str, Any]]:
+    """Return the stages of an analysis, none where there is no analysis."""
     return list(analysis.results.get("stages", ())) if analysis is not None else []
 
 
@@ -196,11 +197,13 @@ def _pair_key(arrays: Arrays, stage: Values, name: str) -> str | None:
     return next((key for key in options if f"stage_{stage['index']}_g_{key}" in arrays), None)
 
 
-def _stage_name(stage: Values) -> str:
+def stage_name(stage: Values) -> str:
+    """Return how a figure calls a stage."""
     return str(stage.get("name") or f"stage {stage['index']}")
 
 
-def _stage_colour(index: int, total: int) -> str:
+def stage_colour(index: int, total: int) -> str:
+    """Return the colour of one stage of several."""
     # Holds are told apart by lightness as well as by hue.
     palette = (WARM, ACCENT, SEQUENCE[0], INK, *conventions()["fallback_colours"])
     return str(palette[index % len(palette)]) if total > 1 else ACCENT

@@ -26,6 +26,7 @@ from aiida_nvp.report.figures_run import (
     production_figure,
     rdf_figure,
 )
+from aiida_nvp.report.figures_structure import structure_figures
 from aiida_nvp.report.graph import collect, final_dataset
 from aiida_nvp.report.lineage import Lineage, trace_all
 from aiida_nvp.report.model import Campaign, Cycle
@@ -67,6 +68,7 @@ def render(node: ProcessNode) -> str:
         histories=histories,
         example=_example(histories),
         figures=_figures(campaign),
+        structure_figures=structure_figures(campaign.analysis),
         costs=cost_by_stage(node),
         versions=_versions(node, campaign),
         species=_species(campaign),

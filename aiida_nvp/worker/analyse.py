@@ -1,8 +1,8 @@
 """Stage ``analyse``: structure and transport of the stages of a trajectory.
 
 Reads ``trajectory.h5``. ``input.json``: ``stages`` [{index, name, temperature}], ``pairs`` {"P-O": longest bond}, and
-optionally ``mobile`` species, ``charges``, ``glass_transition``, ``bin_width``, ``forbidden_distance`` and
-``structure_frames``.
+optionally ``mobile`` species, ``charges``, ``glass_transition``, ``bin_width``, ``forbidden_distance``,
+``structure`` and ``structure_frames``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from aiida_nvp.analysis.structure.distances import ShortestDistances, ShortPairs
 from aiida_nvp.analysis.structure.environment import BondObservable, Environment
 from aiida_nvp.analysis.structure.network import Speciation
 from aiida_nvp.analysis.structure.rdf import RadialDistribution, Rdf
+from aiida_nvp.analysis.structure.report import UNITS as STRUCTURE_UNITS
+from aiida_nvp.analysis.structure.report import StructureReport
 from aiida_nvp.analysis.structure.species import pair_names
 from aiida_nvp.analysis.structure.tally import Distribution
 from aiida_nvp.analysis.transport.arrhenius import FEWEST_TEMPERATURES
@@ -35,7 +37,7 @@ from aiida_nvp.common.trajectory import Trajectory, read_trajectory
 from aiida_nvp.worker.job import Job
 from aiida_nvp.worker.settings import TRAJECTORY_FILE, AnalyseSettings
 
-UNITS = {
+UNITS = STRUCTURE_UNITS | {
     "r": "angstrom",
     "g": "1",
     "distance": "angstrom",
@@ -75,7 +77,7 @@ def analyse(
     :param tell: is given the index of each stage that is done.
     :raises InputError: on an unknown species, a stage that is not there or is too short.
     """
-    rules = BondRules(trajectory.numbers, settings.pairs)
+    rules = BondRules(trajectory.numbers, settings.pairs, settings.structure.formers, settings.structure.ligand)
     arrays: Arrays = {}
     stages = []
     for stage in settings.stages:
@@ -127,20 +129,25 @@ def _structure(
     bridging = {pair: Speciation(rules, pair) for pair in settings.pairs}
     shortest = ShortestDistances(frames.numbers)
     close = ShortPairs(frames.numbers, dict.fromkeys(pair_names(frames.numbers).values(), settings.forbidden_distance))
-    by_bonds: list[BondObservable] = [*coordination.values(), *bridging.values(), shortest, close]
+    more = StructureReport(rules, list(settings.pairs), settings.structure, len(frames))
+    by_bonds: list[BondObservable] = [*coordination.values(), *bridging.values(), shortest, close, more]
     for frame in frames_of(frames):
         rdf.add(frame)
-        environment = Environment.of(frame, rules, max(SEARCH_RADIUS, settings.forbidden_distance))
+        environment = Environment.of(frame, rules, max(SEARCH_RADIUS, settings.forbidden_distance, more.reach))
         for observable in by_bonds:
             observable.add(environment)
+    found = rdf.result()
+    numbers, curves = more.result(found)
+    arrays.update({f"{prefix}{name}": curve for name, curve in curves.items()})
     return {
-        "rdf": _rdf(rdf.result(), arrays, prefix),
+        "rdf": _rdf(found, arrays, prefix),
         "coordination": {
             pair: {"cutoff": settings.pairs[pair], **_counts(counts.result())} for pair, counts in coordination.items()
         },
         "bridging": {pair: _counts(species.result().same) for pair, species in bridging.items()},
         "shortest_distance": shortest.result(),
         "short_pairs": {"limit": settings.forbidden_distance, **asdict(close.result().total)},
+        "structure": numbers,
     }
 
 

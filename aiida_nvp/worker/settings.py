@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aiida_nvp.analysis.structure.settings import StructureSettings
 from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Positive, TimestepFs
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.stages import Stage
@@ -101,6 +102,7 @@ class AnalyseSettings:
     :param glass_transition: K; runs above it tell of the melt and are left out of the activation energy.
     :param bin_width: bin of g(r) (angstrom).
     :param forbidden_distance: no two atoms belong closer (angstrom).
+    :param structure: what else to measure of the structure.
     :param structure_frames: frames a stage used for structure, evenly spaced: neighbours in time say little new.
     """
 
@@ -111,6 +113,7 @@ class AnalyseSettings:
     glass_transition: float | None = None
     bin_width: float = 0.05
     forbidden_distance: float = 1.1
+    structure: StructureSettings = field(default_factory=StructureSettings)
     structure_frames: int = 200
 
     @classmethod
@@ -126,7 +129,8 @@ class AnalyseSettings:
             raise InputError(f"parameter {missing[0]!r} is missing.")
         if not values["stages"] or any("index" not in stage for stage in values["stages"]):
             raise InputError("`stages` needs at least one entry, each with the `index` of a stage of the schedule.")
-        return cls(**{**values, "stages": tuple(values["stages"])})
+        structure = validated(StructureSettings, values.get("structure", {}), "`structure`")
+        return cls(**{**values, "stages": tuple(values["stages"]), "structure": structure})
 
 
 def read_settings(model: type[Model], values: object) -> Model:

@@ -54,7 +54,13 @@ def test_two_replicas(run):
     page = (run.out / "analysis.html").read_text()
     assert "Over 2 replicas" in page
     assert results["replicas"][1]["stages"][0]["percolation"]["sentence"] in page
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 12
+    with h5py.File(run.out / "results.h5") as file:
+        assert file["replica_0/stage_0_q"].attrs["unit"] == "1/angstrom"
+        assert file["replica_0/stage_0_bad_O_P_O"].attrs["unit"] == "1/degree"
+    assert results["replicas"][0]["stages"][0]["structure"]["density_g_cm3"]["mean"] == pytest.approx(
+        859.63 / 729 * 1.66054, rel=1e-4
+    )
     table = coordination_table(results["replicas"][0])
     assert table["share"].sum() == pytest.approx(1)
     assert set(transport_table(results["replicas"][0])["species"]) == {"Na", "P", "O"}
@@ -78,3 +84,29 @@ def test_parts_of_one_run_must_follow_each_other(run):
 def test_a_wrong_config_gets_a_sentence(run, config, sentence):
     with pytest.raises(InputError, match=sentence):
         run(config=config)
+
+
+def test_network_on_the_page(run):
+    more = (
+        "structure: {formers: [P], split: {P-O: 1.8}, double: {P-O: 1.5}, scan: {P-O: [1.6, 2.2, 0.2]}, "
+        "measured: [{radiation: neutron, q_max: 15}]}\n"
+    )
+    assert run(config=CONFIG + more).exit_code == 0
+    results = json.loads((run.out / "results.json").read_text())
+    found = results["replicas"][0]["stages"][0]["structure"]
+    assert set(found["linkages"]) == {"P-O-P"}
+    assert set(found["red_flags"]["wrong_bonds"]) == {"P-P", "O-O"}
+    assert "structure" in results["over_replicas"]["stages"][0]
+    page = (run.out / "analysis.html").read_text()
+    assert "Red flags a frame" in page
+    assert "Angle P-O-P" in page
+    with h5py.File(run.out / "results.h5") as file:
+        assert file["replica_0/stage_0_G_neutron_0"].attrs["unit"] == "1/angstrom^2"
+        assert file["replica_0/stage_0_scan_P_O"].shape == file["replica_0/stage_0_cutoff_P_O"].shape == (4,)
+
+
+def test_structure_that_makes_no_sense_gives_a_sentence(run):
+    with pytest.raises(InputError, match="`structure`: rings: Extra inputs are not permitted"):
+        run(config=CONFIG + "structure: {rings: 10}\n")
+    with pytest.raises(InputError, match="Na is to form the network but has no bond length"):
+        run(config=CONFIG + "structure: {formers: [P, Na]}\n")
