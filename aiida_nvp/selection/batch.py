@@ -123,6 +123,8 @@ class Decision:
 def choose(pool: Pool, known: Known, settings: BatchSettings, seed: int) -> list[Decision]:
     """Decide on each candidate: filter, drop duplicates, cut to the window and its most uncertain part, spread out.
 
+    The most uncertain candidate is always taken: one atom gone wrong in a large frame is never lost in the choice.
+
     The random share is drawn first, from all physical frames of the stride stream whatever their score. Nothing is
     chosen when no physical candidate lies above the lower threshold. The order of the candidates does not matter.
 
@@ -213,6 +215,7 @@ class _Draft:
     def __init__(self, pool: Pool) -> None:
         self._decisions: list[Decision | None] = [None] * len(pool.ids)
         self._drawn: list[int] = []
+        self._scores = pool.scores
         self._ranks = 0
         self.open = np.ones(len(pool.ids), dtype=bool)
 
@@ -230,14 +233,17 @@ class _Draft:
         self.open[self._drawn] = False
 
     def spread(self, design: Design, competing: IntArray, quotas: Quotas, wanted: int) -> None:
-        """Take the candidate that adds most, again and again; one of a kind that has enough waits for the others."""
+        """Take the most uncertain candidate, then the one that adds most, again and again.
+
+        One of a kind that has enough waits for the others.
+        """
         count = len(competing)
         open_ = np.zeros(count + len(self._drawn), dtype=bool)
         waiting = np.ones(count, dtype=bool)
         for strict in (True, False):
             open_[:count] = waiting
             waiting[:] = False
-            while self._ranks < wanted and (found := design.best(open_)) is not None:
+            while self._ranks < wanted and (found := self._next(design, open_, competing)) is not None:
                 place, gain = found
                 open_[place] = False
                 index = int(competing[place])
@@ -252,6 +258,15 @@ class _Draft:
                     value = gain if math.isfinite(gain) else None
                     self._decisions[index] = Decision(SelectionReason.UNCERTAIN, self._ranks, gain=value)
                     self._ranks += 1
+
+    def _next(self, design: Design, open_: BoolArray, competing: IntArray) -> tuple[int, float] | None:
+        if self._ranks == 0 and open_.any():
+            # What a frame teaches counts atoms that the model knows by features; an anomaly must not hide behind it.
+            scores = np.where(open_[: len(competing)], self._scores[competing], -np.inf)
+            most = np.zeros_like(open_)
+            most[: len(competing)] = scores == scores.max()
+            open_ = most
+        return design.best(open_)
 
     def decisions(self) -> list[Decision]:
         for rank, index in enumerate(self._drawn, start=self._ranks):
