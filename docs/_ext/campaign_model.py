@@ -14,11 +14,13 @@ from pydantic import BaseModel
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from aiida_nvp.analysis.structure import settings as structure_settings
 from aiida_nvp.campaign import schema as campaign_schema
 from aiida_nvp.labelling import settings as label_settings
 
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 LONGEST_DEFAULT = 40
+MODELS = (label_settings, campaign_schema, structure_settings)
 
 
 class CampaignFile(SphinxDirective):
@@ -29,7 +31,7 @@ class CampaignFile(SphinxDirective):
         whole = campaign_schema.Campaign.model_json_schema()
         sections = [_section(campaign_schema.Campaign, whole)]
         for name in _sections_in_order(whole, whole["$defs"]):
-            model = getattr(label_settings, name, None) or getattr(campaign_schema, name)
+            model = next(getattr(module, name) for module in MODELS if hasattr(module, name))
             sections.append(_section(model, whole["$defs"][name]))
         return sections
 
