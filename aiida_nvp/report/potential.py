@@ -12,8 +12,8 @@ from aiida.common.links import LinkType
 from aiida.orm import Dict, ProcessNode, QueryBuilder, SinglefileData
 
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.links import ProcessRef, calls, creator, inputs, output, process_ref
 from aiida_nvp.data.potential import PotentialData
-from aiida_nvp.report.links import ProcessRef, calls, creator, inputs, output, process_ref
 from aiida_nvp.report.model import Values
 
 PARTS = ("test", "out_of_bag", "validation", "train")

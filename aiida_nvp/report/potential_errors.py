@@ -13,8 +13,8 @@ from aiida_nvp.analysis.channels.estimate import Interval, bootstrap
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.trajectory_key import trajectory_keys
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.links import creator, inputs, output
 from aiida_nvp.data.potential import PotentialData
-from aiida_nvp.report.links import creator, inputs, output
 from aiida_nvp.report.potential import PARTS, evaluations
 
 NEW = "new"

@@ -6,8 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 from aiida import orm
-from aiida_nvp.report.links import calls
 
+from aiida_nvp.data.links import calls
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.report.potential import PARTS, describe_potential, evaluations, potential_facts
 from aiida_nvp.report.potential_card import CardFile, model_card

@@ -1,7 +1,7 @@
 """Ionic conductivity from the motion of charges: of single ions, of all of them together, and the ratio of the two.
 
     Nernst-Einstein    sigma_NE = 1 / (V k T) sum over species of N_s q_s^2 D_s
-    Einstein-Helfand   sigma = lim |M(t) - M(0)|^2 / (6 t V k T),  M = sum of q_i r_i
+    Einstein-Helfand   sigma = lim <(M(t) - M(0))^2> / (6 t V k T),  M = sum of q_i r_i
     Haven ratio        H = sigma_NE / sigma
 
 (DOI 10.1016/0022-3093(91)90308-P; 10.1063/1.4890741). M is one path however many ions there are, so its diffusivity has
