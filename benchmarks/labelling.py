@@ -25,9 +25,9 @@ from aiida.engine.daemon.client import get_daemon_client
 from aiida.plugins import WorkflowFactory
 
 from aiida_nvp.calculations.generate import generate
+from aiida_nvp.data.links import jobs_below
 from aiida_nvp.provision.profile import load
 from aiida_nvp.report.cost import cost_by_stage
-from aiida_nvp.report.links import jobs_below
 from aiida_nvp.workflows.engines import chosen_engines
 
 MEGABYTE = 1e6

@@ -27,8 +27,8 @@ from aiida.plugins import WorkflowFactory
 from aiida_nvp.calculations.generate import generate
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.links import jobs_below
 from aiida_nvp.provision.profile import load
-from aiida_nvp.report.links import jobs_below
 from aiida_nvp.workflows.engines import chosen_engines
 from aiida_nvp.workflows.protocols.resolve import family_pseudos, find_family
 

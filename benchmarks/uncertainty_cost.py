@@ -23,8 +23,9 @@ from aiida_nvp.structures.composition import compose
 from aiida_nvp.structures.packing import pack
 from aiida_nvp.uncertainty.committee import Committee
 from aiida_nvp.uncertainty.judge import Judge
-from aiida_nvp.worker.md import Langevin, Walkers
-from aiida_nvp.worker.settings import Dynamics
+from aiida_nvp.worker.course import Condition
+from aiida_nvp.worker.integrator import Integrator
+from aiida_nvp.worker.md import Walkers
 from aiida_nvp.worker.statistics import fit_statistics
 
 BLOCK = 25
@@ -59,14 +60,14 @@ def main() -> None:
 def dynamics(committee: Committee, judge: Judge, n_atoms: int, blocks: int) -> tuple[float, float]:
     """Return the median seconds a step of one member alone and of the same run watched."""
     cell = pack(compose({"Na2O": 1, "V2O5": 1, "P2O5": 1}, {"V": 1.0}, n_atoms), 3.1, 1)
-    settings = Dynamics()
+    settings = Condition(300.0, timestep_fs=1.0, friction_per_fs=0.02)
     frames = FrameSet.from_atoms([cell])
 
-    def engine(drive: Callable[..., object]) -> Langevin:
+    def engine(drive: Callable[..., object]) -> Integrator:
         walkers = Walkers.at_rest(frames)
         generator = np.random.default_rng(1)
         walkers.velocities += walkers.thermal_noise(np.array([300.0]), [generator])
-        return Langevin(walkers, drive, settings, [generator])
+        return Integrator(walkers, drive, [generator])
 
     alone = Committee(committee.members[:1], committee.cutoff, committee.species)
     plain, watched = engine(alone.drive), engine(committee.drive)
@@ -75,7 +76,7 @@ def dynamics(committee: Committee, judge: Judge, n_atoms: int, blocks: int) -> t
         for name, run in (("plain", plain), ("watched", watched)):
             start = time.perf_counter()
             for step in range(BLOCK):
-                run.step(np.array([300.0]))
+                run.step([settings])
                 if name == "watched":
                     judge.last_layer(run.driven)
                     if step == BLOCK - 1:

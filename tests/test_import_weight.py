@@ -11,7 +11,9 @@ DAEMON = (
     "aiida_nvp.calculations.select",
     *(f"aiida_nvp.parsers.{name}" for name in ("allegro_train", "analyse", "evaluate", "explore", "md", "rehearsal")),
 )
-COMMANDS = tuple(f"aiida_nvp.cli.{name}" for name in ("campaign", "converge", "lineage", "setup", "status", "submit"))
+COMMANDS = tuple(
+    f"aiida_nvp.cli.{name}" for name in ("campaign", "converge", "lineage", "potential", "setup", "status", "submit")
+)
 ANALYSIS = ("aiida_nvp.worker.analyse",)
 HEAVY = ("torch", "nequip", "allegro", "matplotlib")
 COMPILER = "numba"

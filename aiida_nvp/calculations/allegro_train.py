@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -37,7 +37,12 @@ class AllegroTrainCalculation(WorkerCalculation):
         spec.input(
             "definition", valid_type=orm.Dict, validator=_definition, help="Potential definition (one potential.yaml)."
         )
-        spec.input("shifts", valid_type=orm.Dict, help="Energy of a lone atom of each species, eV.")
+        spec.input(
+            "shifts",
+            valid_type=orm.Dict,
+            required=False,
+            help="Energy of a lone atom of each species, eV; needed without a parent, which has its own.",
+        )
         seed_port(spec)
         spec.input("parent", valid_type=PotentialData, required=False, help="Potential whose weights are the start.")
         spec.input(
@@ -56,6 +61,7 @@ class AllegroTrainCalculation(WorkerCalculation):
         spec.output("potential", valid_type=PotentialData, help="The trained member.")
         spec.output("metrics", valid_type=orm.ArrayData, help="Metrics, one value an epoch; part of each frame.")
         spec.output("results", valid_type=orm.Dict, help="Epochs, split, errors of the packaged model, versions.")
+        spec.inputs.validator = _also_shifts_or_parent(spec.inputs.validator)
         spec.default_output_node = "results"
         spec.exit_code(211, "ERROR_PARENT_PACKAGE", message="The parent potential cannot be used: {message}")
         spec.exit_code(
@@ -71,9 +77,11 @@ class AllegroTrainCalculation(WorkerCalculation):
         inputs = self.inputs
         content: dict[str, Any] = {
             "definition": inputs.definition.get_dict(),
-            "shifts": inputs.shifts.get_dict(),
+            "shifts": inputs.shifts.get_dict() if "shifts" in inputs else {},
             "seed": inputs.seed.value,
         }
+        if "parent" in inputs:
+            content["refit_shifts"] = _has_another_zero(inputs.parent, inputs.frames)
         if "rate_factor" in inputs:
             content["rate_factor"] = inputs.rate_factor.value
         if limit := inputs.metadata.options.get("max_wallclock_seconds"):
@@ -94,6 +102,25 @@ class AllegroTrainCalculation(WorkerCalculation):
             before = PurePosixPath(remote.get_remote_path())
             calc_info.remote_copy_list = [(remote.computer.uuid, str(before / name), name) for name in RESTART_FILES]
         return calc_info
+
+
+def _has_another_zero(parent: PotentialData, frames: DatasetData) -> bool:
+    """Tell whether the energies of the labels are not those that the parent was trained on."""
+    if parent.foreign:
+        return True
+    known = parent.level_of_theory
+    return known is not None and known != frames.base.attributes.get("level_of_theory")
+
+
+def _also_shifts_or_parent(before: Callable[..., str | None]) -> Callable[..., str | None]:
+    """Return the check of a whole job, which AiiDA has its own for, with ours after it."""
+
+    def check(inputs: Mapping[str, Any], namespace: object) -> str | None:
+        if "shifts" not in inputs and "parent" not in inputs:
+            return "give `shifts`, energies of lone atoms as nvp.energy_shifts fits them, or a `parent`."
+        return before(inputs, namespace)
+
+    return check
 
 
 def _one_rank(resources: Mapping[str, Any], _port: object) -> str | None:

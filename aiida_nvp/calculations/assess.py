@@ -11,30 +11,34 @@ from aiida.engine import ExitCode, calcfunction
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import StopReason
-from aiida_nvp.convergence.criteria import CycleEvidence, StopRules, assess_history
+from aiida_nvp.convergence.criteria import assess_history
+from aiida_nvp.convergence.evidence import CycleEvidence, Sample, StopRules, Used
 from aiida_nvp.data.dataset import DatasetData
 
 ERROR_INPUT = 210
 
-BREAKS = frozenset({StopReason.UNCERTAINTY, StopReason.SHORT_DISTANCE, StopReason.TEMPERATURE, StopReason.NOT_A_NUMBER})
+BREAKS = frozenset(StopReason) - {StopReason.COMPLETED, StopReason.WALLTIME}
 """Ends of a replica that speak against the potential; a walltime does not."""
 
 
 @calcfunction
 def assess(parameters: orm.Dict, dataset: DatasetData, **history: orm.Dict) -> orm.Dict | ExitCode:
-    """Return verdict, its sentence, the criteria of the last cycle, the number of cycles and of labels.
+    """Return verdict, its sentence, the criteria of the last cycle, budgets, forecast, numbers of cycles and labels.
 
-    :param parameters: of :class:`~aiida_nvp.convergence.criteria.StopRules`.
+    :param parameters: of :class:`~aiida_nvp.convergence.evidence.StopRules`; ``observables`` among them means that
+        these have to be settled too.
     :param dataset: all labelled frames so far.
     :param history: for each cycle c ``selection_c`` (the table), ``exploration_c`` (the results) and, where frames were
-        labelled, ``calibration_c``.
+        labelled, ``calibration_c``; where they are known ``observables_c`` and ``cost_c``.
 
     Exit status 210 with a sentence for rules that cannot be met or a history with a gap.
     """
     try:
         rules = stop_rules(parameters.get_dict())
-        evidence = [_evidence(history, cycle) for cycle in range(_count_cycles(history))]
-        found = assess_history(evidence, len(dataset), rules)
+        cycles = _count_cycles(history)
+        evidence = [_evidence(history, cycle) for cycle in range(cycles)]
+        spent = _record(history, "cost", cycles - 1).get("total_core_hours")
+        found = assess_history(evidence, Used(cycles, len(dataset), spent), rules)
     except InputError as error:
         return ExitCode(ERROR_INPUT, str(error))
     return orm.Dict(
@@ -42,8 +46,11 @@ def assess(parameters: orm.Dict, dataset: DatasetData, **history: orm.Dict) -> o
             "verdict": found.verdict.value,
             "sentence": found.sentence,
             "criteria": [asdict(criterion) for criterion in found.criteria],
-            "cycle": len(evidence) - 1,
+            "budgets": [asdict(budget) for budget in found.budgets],
+            "forecast": asdict(found.forecast),
+            "cycle": cycles - 1,
             "labels": len(dataset),
+            "core_hours": spent,
         }
     )
 
@@ -57,6 +64,7 @@ def stop_rules(parameters: Mapping[str, Any]) -> StopRules:
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items() if name in names
     }
+    values["watch"] = bool(parameters.get("observables"))
     try:
         return StopRules(**values)
     except TypeError as error:
@@ -72,18 +80,31 @@ def _evidence(history: Mapping[str, orm.Dict], cycle: int) -> CycleEvidence:
         if f"{kind}_{cycle}" not in history:
             raise InputError(f"history: `{kind}_{cycle}` is missing; every cycle has one.")
     selection, exploration = history[f"selection_{cycle}"].get_dict(), history[f"exploration_{cycle}"].get_dict()
-    calibration = history[f"calibration_{cycle}"].get_dict() if f"calibration_{cycle}" in history else {}
+    calibration, cost = (_record(history, kind, cycle) for kind in ("calibration", "cost"))
+    samples = _record(history, "observables", cycle).get("samples")
     fresh = selection["fresh"]
+    held = (calibration.get("quality") or {}).get("parts") or {}
     return CycleEvidence(
         fresh_frames=fresh["frames"],
         uncertain_frames=fresh["uncertain"],
         breaks=sum(replica["stop_reason"] in BREAKS for replica in exploration["replicas"]),
         chosen=selection["chosen"],
+        labelled=int(calibration.get("n_frames", 0)),
         mean_excess=fresh["mean_excess"],
+        information=selection.get("information_gain"),
         force_error=_force_error(calibration.get("prospective") or {}),
         coverage=calibration.get("coverage") or {},
+        atoms={name: int(part["n_atoms"]) for name, part in held.items()},
         scales=calibration.get("scales") or {},
+        samples=None if samples is None else [Sample(row["stratum"], row["values"]) for row in samples],
+        core_hours=cost.get("core_hours"),
     )
+
+
+def _record(history: Mapping[str, orm.Dict], kind: str, cycle: int) -> dict[str, Any]:
+    """Return a record that not every cycle has."""
+    found: dict[str, Any] = history[f"{kind}_{cycle}"].get_dict() if f"{kind}_{cycle}" in history else {}
+    return found
 
 
 def _force_error(prospective: Mapping[str, Any]) -> float | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
+from aiida.common.datastructures import CalcInfo
 from aiida.engine import CalcJobProcessSpec
 from pydantic import BaseModel
 
@@ -29,6 +31,24 @@ def define_dynamics(spec: CalcJobProcessSpec, validator: Validator) -> None:
         **as_node,
     )
     spec.inputs["committee"].validator = refuse_empty_committee
+
+
+def define_restart(spec: CalcJobProcessSpec) -> None:
+    """Add the port ``restart``."""
+    spec.input(
+        "restart",
+        valid_type=orm.RemoteData,
+        required=False,
+        help="Folder of a stopped job of the same inputs, which goes on from its checkpoint.",
+    )
+
+
+def bring_along(calc_info: CalcInfo, inputs: AttributeDict, names: Sequence[str]) -> None:
+    """Have the files of the job to go on with, if there is one, copied into the new folder."""
+    if "restart" in inputs:
+        remote = inputs.restart
+        before = PurePosixPath(remote.get_remote_path())
+        calc_info.remote_copy_list = [(remote.computer.uuid, str(before / name), name) for name in names]
 
 
 def settings_validator(model: type[BaseModel]) -> Validator:

@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
+from aiida.common.datastructures import CalcInfo
+from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
 from aiida_nvp.calculations.base import ARRAYS_FILE, WorkerCalculation, define_committee, seed_port
-from aiida_nvp.calculations.dynamics import common_worker_input, define_dynamics, settings_validator
+from aiida_nvp.calculations.dynamics import (
+    bring_along,
+    common_worker_input,
+    define_dynamics,
+    define_restart,
+    settings_validator,
+)
 from aiida_nvp.data.dataset import DatasetData
-from aiida_nvp.worker.settings import CANDIDATES_FILE, ExploreSettings, read_settings
+from aiida_nvp.worker.settings import CANDIDATES_FILE, CHECKPOINT_FILE, ExploreSettings, read_settings
 
 
 class ExploreCalculation(WorkerCalculation):
@@ -27,6 +35,7 @@ class ExploreCalculation(WorkerCalculation):
         spec.input("frames", valid_type=DatasetData, help="Start frames; labels, if any, are not looked at.")
         define_committee(spec)
         define_dynamics(spec, settings_validator(ExploreSettings))
+        define_restart(spec)
         seed_port(spec)
         spec.output("candidates", valid_type=DatasetData, help="Frames the committee scored, replica by replica.")
         spec.output(
@@ -40,10 +49,23 @@ class ExploreCalculation(WorkerCalculation):
         spec.exit_code(
             410, "ERROR_MODEL_NOT_FINITE", message="No replica could take a step, the committee gives no numbers."
         )
+        spec.exit_code(
+            411,
+            "ERROR_EXPLORATION_STOPPED",
+            message="The exploration was stopped with {unfinished} of {planned} replicas unfinished and can go on from "
+            "its checkpoint; what it found is attached.",
+            invalidates_cache=True,
+        )
 
     def worker_input(self) -> dict[str, Any]:
         """Return the content of ``input.json``."""
         return common_worker_input(self.inputs)
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write the input and, for a restart, bring the checkpoint along."""
+        calc_info = super().prepare_for_submission(folder)
+        bring_along(calc_info, self.inputs, (CHECKPOINT_FILE,))
+        return calc_info
 
     def processes(self) -> int:
         """Return how many processes share the replicas."""

@@ -16,6 +16,7 @@ from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.structures.composition import compose
 from aiida_nvp.structures.crystals import Variation, read_cif, vary
 from aiida_nvp.structures.density import estimate_density_g_cm3
+from aiida_nvp.structures.grid import grid_cells
 from aiida_nvp.structures.packing import pack
 
 ERROR_INPUT = 210
@@ -29,18 +30,29 @@ def generate(parameters: orm.Dict, seed: orm.Int) -> DatasetData | ExitCode:
 
     A cell is ``{"name", "oxides": {formula: moles}, "reduced": {element: share}, "atoms", "density_g_cm3": or None,
     "copies", "rattle": angstrom, "minimum": {"P-O": angstrom}}``; a crystal is ``{"name", "cif": text, "repeat",
-    "remove": {element: atoms}, "rattle", "strain", "copies"}``. Each copy has a seed of its own.
+    "remove": {element: atoms}, "rattle", "strain", "copies"}``. An entry of ``grids`` is a cell with lists of moles and
+    reduced shares, a cell for each combination, which come after the ``cells``. Each copy has a seed of its own.
 
     Exit status 210 with a sentence for a composition, density or crystal that cannot be made.
     """
     wanted = parameters.get_dict()
     try:
-        frames = [*_packed(wanted.get("cells", []), seed.value), *_crystals(wanted.get("crystals", []), seed.value)]
+        cells = [*wanted.get("cells", []), *_from_grids(wanted.get("grids", []))]
+        frames = [*_packed(cells, seed.value), *_crystals(wanted.get("crystals", []), seed.value)]
         if not frames:
-            raise InputError("nothing to generate: give `cells`, `crystals` or both.")
+            raise InputError("nothing to generate: give `cells`, `grids` or `crystals`.")
         return DatasetData(FrameSet.from_atoms([atoms for atoms, _ in frames], [{"origin": o} for _, o in frames]))
     except InputError as error:
         return ExitCode(ERROR_INPUT, str(error))
+
+
+def _from_grids(grids: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for index, grid in enumerate(grids):
+        place = _place("grids", index, grid, ("name", "oxides", "atoms"))
+        try:
+            yield from grid_cells(grid)
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from error
 
 
 def _packed(cells: list[Mapping[str, Any]], seed: int) -> Iterator[Frame]:

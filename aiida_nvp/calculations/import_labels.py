@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from aiida import orm
 from aiida.common.progress_reporter import get_progress_reporter
-from aiida.engine import ExitCode, Process, calcfunction
+from aiida.engine import ExitCode, calcfunction
 from ase import Atoms
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aiida_nvp.calculations.merge import ERROR_INPUT, ERROR_MIXED_LEVELS
 from aiida_nvp.calculations.pw_nodes import calculation_name, read_run, stdout_of, xml_of
+from aiida_nvp.calculations.remarks import remark
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frame import frame_id
 from aiida_nvp.common.frameset import FrameSet
@@ -46,9 +47,6 @@ _ORIGIN_KINDS = {
     "md": LabelMode.MD.origin_kind,
     "vc-md": LabelMode.MD.origin_kind,
 }
-
-REMARKS = "aiida_nvp_remarks"
-"""Extra of an import with what was noticed and is no error."""
 
 Namespaces = Mapping[str, Mapping[str, Any]]
 
@@ -87,7 +85,7 @@ def import_extxyz(file: orm.SinglefileData, theory: orm.Dict, parameters: orm.Di
     except InputError as error:
         return ExitCode(ERROR_INPUT, str(error))
     known = f"{read.work.pairs} pairs of neighbours: energy over work of the forces {read.work.ratio:.3f}."
-    _remark(read.remarks + ([known] if read.work.known else []))
+    remark(read.remarks + ([known] if read.work.known else []))
     return DatasetData(frames, read.sources)
 
 
@@ -330,10 +328,3 @@ def _watched(items: Sequence[Any], description: str) -> Iterable[Any]:
         for item in items:
             yield item
             progress.update()
-
-
-def _remark(sentences: Sequence[str]) -> None:
-    """Leave sentences on the node of the running process, where commands find them."""
-    process = Process.current()
-    if process is not None and sentences:
-        process.node.base.extras.set(REMARKS, list(sentences))

@@ -106,7 +106,7 @@ def collect_labels(
     """
     choices = read_settings(settings.get_dict())
     name = LabellerName(labeller.value)
-    theory = _theory(name, choices, calculations.get("pseudos", {}))
+    theory = label_theory(name, choices, calculations.get("pseudos", {}))
     # The analytic stress is exact whatever the cutoffs of the settings say.
     reader = _Reader(choices, keep_stress=choices.stress_converged or name is LabellerName.REHEARSAL)
     content = frames.frames
@@ -284,7 +284,11 @@ class JobOutputs:
         return state_of(self.retrieved, settings, atoms, recipe)
 
 
-def _theory(name: LabellerName, settings: LabelSettings, pseudos: Mapping[str, Any]) -> dict[str, Any]:
+def label_theory(name: LabellerName, settings: LabelSettings, pseudos: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what defines a label with these settings.
+
+    :param pseudos: species to node.
+    """
     if name is LabellerName.REHEARSAL:
         return rehearsal_theory()
     return pw_theory(settings, {kind: _checksum(pseudo) for kind, pseudo in pseudos.items()})

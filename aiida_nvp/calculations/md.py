@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 from aiida import orm
@@ -11,7 +10,13 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
 from aiida_nvp.calculations.base import ARRAYS_FILE, WorkerCalculation, define_committee, seed_port
-from aiida_nvp.calculations.dynamics import common_worker_input, define_dynamics, settings_validator
+from aiida_nvp.calculations.dynamics import (
+    bring_along,
+    common_worker_input,
+    define_dynamics,
+    define_restart,
+    settings_validator,
+)
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.worker.settings import CHECKPOINT_FILE, TRAJECTORY_FILE, ProduceSettings
 
@@ -30,17 +35,13 @@ class MolecularDynamicsCalculation(WorkerCalculation):
         define_committee(spec)
         define_dynamics(spec, settings_validator(ProduceSettings))
         seed_port(spec)
-        spec.input(
-            "restart",
-            valid_type=orm.RemoteData,
-            required=False,
-            help="Folder of a stopped run of the same inputs, which goes on from its checkpoint.",
-        )
+        define_restart(spec)
         spec.output("trajectory", valid_type=orm.SinglefileData, help="H5MD file with unwrapped positions.")
         spec.output(
             "thermo",
             valid_type=orm.ArrayData,
-            help="Along the run: `step`, `time_ps`, `temperature`, `potential_energy`, `stage`; and where the "
+            help="Along the run: `step`, `time_ps`, `temperature`, `potential_energy`, `stage`, `density_g_cm3`, "
+            "`pressure_gpa`; and where the "
             "committee was asked: `uncertainty_step`, `uncertainty_time_ps`, `uncertainty_score`, `uncertainty_max`.",
         )
         spec.output("results", valid_type=orm.Dict, help="Stages, shortest distance, stop reason, speed.")
@@ -62,11 +63,7 @@ class MolecularDynamicsCalculation(WorkerCalculation):
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the input and, for a restart, bring checkpoint and trajectory along."""
         calc_info = super().prepare_for_submission(folder)
-        if "restart" in self.inputs:
-            remote = self.inputs.restart
-            before = PurePosixPath(remote.get_remote_path())
-            names = (CHECKPOINT_FILE, TRAJECTORY_FILE)
-            calc_info.remote_copy_list = [(remote.computer.uuid, str(before / name), name) for name in names]
+        bring_along(calc_info, self.inputs, (CHECKPOINT_FILE, TRAJECTORY_FILE))
         return calc_info
 
 

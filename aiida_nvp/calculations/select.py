@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode, calcfunction
-from numpy.typing import NDArray
 
+from aiida_nvp.calculations.candidates import Candidates, array, gather
 from aiida_nvp.common.errors import InputError
-from aiida_nvp.common.frameset import FrameSet
+from aiida_nvp.common.trajectory_key import trajectory_key
 from aiida_nvp.common.vocabulary import SelectionReason, Stream
 from aiida_nvp.data.dataset import DatasetData
-from aiida_nvp.selection.batch import BatchSettings, Decision, Known, Pool, choose
-from aiida_nvp.selection.filters import too_close
+from aiida_nvp.selection.batch import Decision, Known, Pool, choose, uses_information, worth_keeping
+from aiida_nvp.selection.design import LogDet
+from aiida_nvp.selection.filters import PhysicalLimits, faults
+from aiida_nvp.selection.kinds import kinds
+from aiida_nvp.selection.settings import BatchSettings, Method, batch_settings
 from aiida_nvp.uncertainty.error_model import ErrorModel
 from aiida_nvp.uncertainty.residuals import AtomScores
 from aiida_nvp.uncertainty.score import frame_scores
 
 ERROR_INPUT = 210
 
-FloatArray = NDArray[np.float64]
+Evidence = orm.Dict | orm.ArrayData | DatasetData
 
-_CALIBRATED = ("lower", "upper")
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """Candidates with their scores and the window they are held against."""
-
-    frames: FrameSet
-    ids: list[str]
-    scores: FloatArray
-    settings: BatchSettings
-
-    def origin(self, index: int) -> Mapping[str, Any]:
-        origin: Mapping[str, Any] = self.frames.info[index].get("origin", {})
-        return origin
+_EVIDENCE: Mapping[str, type[orm.Data]] = {
+    "calibration": orm.Dict,
+    "review": orm.ArrayData,
+    "left_over": DatasetData,
+    "rescored": orm.ArrayData,
+}
 
 
 @calcfunction
@@ -50,136 +44,150 @@ def select(
     known: DatasetData,
     parameters: orm.Dict,
     seed: orm.Int,
-    **evidence: orm.Dict | orm.ArrayData,
+    **evidence: Evidence,
 ) -> dict[str, Any] | ExitCode:
-    """Return ``chosen`` (DatasetData, in the order of rank) and ``table`` (Dict: a row for each candidate).
+    """Return ``chosen`` (DatasetData, in the order of rank), ``table`` (Dict: a row for each candidate), ``left_over``.
 
-    :param predictions: ``forces_std`` (N,), ``forces_mean`` (N, 3), ``features`` (F, d) and, where it is known,
-        the feature ``distance`` (N,) of the candidates.
-    :param parameters: of :class:`~aiida_nvp.selection.batch.BatchSettings`, and ``min_distance_scale``.
+    The last is a DatasetData of the frames that are worth a label and got none; absent where there are none.
+
+    :param predictions: ``forces_std`` (N,), ``forces_mean`` (N, 3), ``features`` (F, d) and, where they are known,
+        ``distance`` (N,) and ``information`` (F, R, d) of the candidates.
+    :param parameters: of :class:`~aiida_nvp.selection.settings.BatchSettings`.
     :param evidence: what there is of ``calibration`` (Dict with ``scales`` and ``thresholds``; without it the raw
-        spread meets the thresholds of ``parameters``) and ``review`` (ArrayData of predictions on ``known`` by the same
-        committee; with ``features`` (K, d) in it, the batch keeps its distance from what is known).
+        spread meets the thresholds of ``parameters``), ``review`` (ArrayData of predictions on ``known`` by the same
+        committee; with ``features`` (K, d) in it, the batch keeps its distance from what is known), ``left_over``
+        (DatasetData of the selection before) and ``rescored`` (ArrayData of predictions on them by this committee).
 
     Exit status 210 with a sentence for parameters or arrays that cannot be used.
     """
     try:
-        calibration, review = _optional(evidence)
-        judged = _judge(candidates.frames, predictions, parameters.get_dict(), calibration)
-        pool = _pool(judged, predictions, float(parameters.get_dict().get("min_distance_scale", 0.6)))
-        decisions = choose(pool, _known(known, review), judged.settings, seed.value)
+        _refuse(evidence)
+        found = evidence["calibration"].get_dict() if "calibration" in evidence else {}
+        settings = batch_settings(parameters.get_dict(), found.get("thresholds", {}))
+        everything = gather(candidates, predictions, evidence)
+        pool = _pool(everything, settings, ErrorModel.of(found))
+        decisions = choose(pool, _known(known, evidence), settings, seed.value)
     except InputError as error:
         return ExitCode(ERROR_INPUT, str(error))
-    order = sorted((d.rank, index) for index, d in enumerate(decisions) if d.rank is not None)
-    chosen = judged.frames.subset([index for _, index in order])
-    info = []
-    for entry, (_, index) in zip(chosen.info, order, strict=True):
-        verdict = {"score": float(judged.scores[index]), "reason": decisions[index].reason.value}
-        info.append({**entry, "origin": {**entry.get("origin", {}), **verdict}})
-    sources = candidates.sources
-    return {
-        "chosen": DatasetData(replace(chosen, info=tuple(info)), [sources[index] for _, index in order]),
-        "table": orm.Dict(_table(judged, pool, decisions)),
+    order = [index for _, index in sorted((d.rank, i) for i, d in enumerate(decisions) if d.rank is not None)]
+    verdicts = [{"score": float(pool.scores[i]), "reason": decisions[i].reason.value} for i in order]
+    outputs = {
+        "chosen": _subset(everything, order, verdicts),
+        "table": orm.Dict(_table(everything, pool, decisions, settings)),
     }
+    left = worth_keeping(pool, decisions, settings.left_over)
+    if left:
+        outputs["left_over"] = _subset(everything, left, [{"stream": Stream.LEFT_OVER.value}] * len(left))
+    return outputs
 
 
-def _optional(evidence: Mapping[str, orm.Dict | orm.ArrayData]) -> tuple[orm.Dict | None, orm.ArrayData | None]:
-    calibration, review = evidence.get("calibration"), evidence.get("review")
-    if (
-        set(evidence) - {"calibration", "review"}
-        or isinstance(calibration, orm.ArrayData)
-        or isinstance(review, orm.Dict)
-    ):
-        raise InputError("selection: beside the fixed inputs there are `calibration` (Dict) and `review` (ArrayData).")
-    return calibration, review
+def _refuse(evidence: Mapping[str, Evidence]) -> None:
+    for name, node in evidence.items():
+        if name not in _EVIDENCE or not isinstance(node, _EVIDENCE[name]):
+            wanted = ", ".join(f"`{key}` ({kind.__name__})" for key, kind in _EVIDENCE.items())
+            raise InputError(f"selection: `{name}` ({type(node).__name__}) has no place; known are {wanted}.")
+    if ("left_over" in evidence) != ("rescored" in evidence):
+        raise InputError("selection: `left_over` and `rescored` come together.")
 
 
-def batch_settings(parameters: Mapping[str, Any], thresholds: Mapping[str, float]) -> BatchSettings:
-    """Return the settings among ``parameters``; a calibrated threshold goes before a raw one.
-
-    :raises InputError: for a setting that is missing or out of range.
-    """
-    values = {name: parameters[name] for name in BatchSettings.__dataclass_fields__ if name in parameters}
-    values |= {name: thresholds[name] for name in _CALIBRATED if name in thresholds}
-    missing = [name for name in ("budget", *_CALIBRATED) if name not in values]
-    if missing:
-        raise InputError(f"selection: `{missing[0]}` is missing from the parameters.")
-    return BatchSettings(**values)
+def _subset(found: Candidates, indices: Sequence[int], verdicts: Sequence[Mapping[str, Any]]) -> DatasetData:
+    frames = found.frames.subset(indices)
+    info = [
+        {**entry, "origin": {**entry.get("origin", {}), **verdict}}
+        for entry, verdict in zip(frames.info, verdicts, strict=True)
+    ]
+    return DatasetData(replace(frames, info=tuple(info)), [found.sources[index] for index in indices])
 
 
-def _judge(
-    frames: FrameSet, predictions: orm.ArrayData, parameters: Mapping[str, Any], calibration: orm.Dict | None
-) -> _Judged:
-    found = calibration.get_dict() if calibration is not None else {}
-    settings = batch_settings(parameters, found.get("thresholds", {}))
-    sigma = np.asarray(predictions.get_array("forces_std"), dtype=float)
-    if sigma.shape != frames.numbers.shape:
-        raise InputError(f"selection: forces_std has shape {sigma.shape} for {len(frames.numbers)} atoms.")
-    force = np.linalg.norm(np.asarray(predictions.get_array("forces_mean"), dtype=float), axis=1)
-    # Explorations of before the feature distance was kept lack it.
-    known = "distance" in predictions.get_arraynames()
-    distance = np.asarray(predictions.get_array("distance"), dtype=float) if known else None
-    expected = ErrorModel.of(found).expected(AtomScores(frames.numbers, sigma, force, distance))
-    return _Judged(frames, frames.ids(), frame_scores(frames, expected).score, settings)
-
-
-def _pool(judged: _Judged, predictions: orm.ArrayData, min_distance_scale: float) -> Pool:
-    count = len(judged.ids)
-    origins = [judged.origin(index) for index in range(count)]
+def _pool(found: Candidates, settings: BatchSettings, model: ErrorModel) -> Pool:
+    frames, origins = found.frames, found.origins
+    expected = model.expected(AtomScores(frames.numbers, found.sigma, found.force, found.distance))
+    limits = PhysicalLimits(
+        settings.min_distance_scale, settings.min_distances, settings.density_g_cm3, settings.temperature_spike
+    )
+    ids = frames.ids()
     return Pool(
-        ids=judged.ids,
-        scores=judged.scores,
-        too_close=too_close(judged.frames, min_distance_scale),
+        ids=ids,
+        scores=frame_scores(frames, expected).score,
+        faults=faults(frames, origins, limits),
         streams=[Stream(origin.get("stream", Stream.STRIDE)) for origin in origins],
-        replicas=[int(origin.get("replica", index)) for index, origin in enumerate(origins)],
-        features=np.asarray(predictions.get_array("features"), dtype=float).reshape(count, -1 if count else 0),
+        trajectories=[trajectory_key(info, identity) for info, identity in zip(frames.info, ids, strict=True)],
+        times=np.array([_time(origin) for origin in origins], dtype=float),
+        kinds=kinds(frames, origins, expected, settings.temperature_band, settings.coordination),
+        features=found.features,
+        atoms=np.diff(frames.offsets),
+        information=found.information,
     )
 
 
-def _known(known: DatasetData, review: orm.ArrayData | None) -> Known:
+def _time(origin: Mapping[str, Any]) -> float:
+    return float(origin.get("time_ps", np.nan))
+
+
+def _known(known: DatasetData, evidence: Mapping[str, Evidence]) -> Known:
     frames = known.frames
-    features = None
-    if review is not None and "features" in review.get_arraynames():
-        features = np.asarray(review.get_array("features"), dtype=float)
-        if len(features) != len(frames):
-            raise InputError(f"selection: the review has features of {len(features)} frames, {len(frames)} are known.")
-    return Known(frozenset(frames.ids()), features)
+    review = evidence.get("review")
+    features = array(review, "features") if isinstance(review, orm.ArrayData) else None
+    if features is not None and len(features) != len(frames):
+        raise InputError(f"selection: the review has features of {len(features)} frames, {len(frames)} are known.")
+    ids = frames.ids()
+    trajectories: dict[str, list[float]] = defaultdict(list)
+    for info, identity in zip(frames.info, ids, strict=True):
+        trajectories[trajectory_key(info, identity)].append(_time(info.get("origin", {})))
+    return Known(frozenset(ids), features, trajectories)
 
 
-def _table(judged: _Judged, pool: Pool, decisions: list[Decision]) -> dict[str, Any]:
-    rows = []
-    for index, decision in enumerate(decisions):
-        origin = judged.origin(index)
-        rows.append(
-            {
-                "frame": judged.ids[index],
-                "decision": "accepted" if decision.accepted else "rejected",
-                "reason": decision.reason.value,
-                "rank": decision.rank,
-                "score": _number(judged.scores[index]),
-                "stream": pool.streams[index].value,
-                **{key: origin.get(key) for key in ("replica", "step", "time_ps", "temperature")},
-            }
-        )
+def _table(found: Candidates, pool: Pool, decisions: Sequence[Decision], settings: BatchSettings) -> dict[str, Any]:
+    place = {int(index): number for number, index in enumerate(np.argsort(-pool.scores, kind="stable"), start=1)}
+    rows = [
+        {
+            "frame": pool.ids[index],
+            "decision": "accepted" if decision.accepted else "rejected",
+            "reason": decision.reason.value,
+            "detail": decision.detail,
+            "rank": decision.rank,
+            "gain": decision.gain,
+            "score": _number(pool.scores[index]),
+            "place": place[index],
+            "stream": pool.streams[index].value,
+            "kinds": dict(pool.kinds[index]),
+            **{key: origin.get(key) for key in ("replica", "step", "time_ps", "temperature")},
+        }
+        for index, (decision, origin) in enumerate(zip(decisions, found.origins, strict=True))
+    ]
     counts = Counter(decision.reason for decision in decisions)
+    informed = uses_information(pool, settings)
     return {
         "rows": rows,
         "counts": {reason.value: counts[reason] for reason in SelectionReason},
         "chosen": sum(decision.accepted for decision in decisions),
-        "thresholds": {"lower": judged.settings.lower, "upper": judged.settings.upper},
-        "fresh": _fresh(judged, pool),
+        "method": (Method.LOG_DET if informed else Method.FARTHEST_POINT).value,
+        "information_gain": _information_gain(pool, decisions),
+        "thresholds": {"lower": settings.lower, "upper": settings.upper},
+        "fresh": _fresh(pool, settings),
     }
 
 
-def _fresh(judged: _Judged, pool: Pool) -> dict[str, Any]:
+def _information_gain(pool: Pool, decisions: Sequence[Decision]) -> float | None:
+    """Return what the batch as a whole teaches the last layer, in nats, whatever drew it."""
+    if pool.information is None or not pool.information.size:
+        return None
+    chosen = [index for index, decision in enumerate(decisions) if decision.accepted]
+    design = LogDet(pool.information[chosen])
+    for place in range(len(chosen)):
+        design.take(place)
+    return design.total
+
+
+def _fresh(pool: Pool, settings: BatchSettings) -> dict[str, Any]:
     """Return what the unbiased frames say of the potential as it is: how many are uncertain and by how much."""
     stride = np.array([stream == Stream.STRIDE for stream in pool.streams], dtype=bool)
-    scores = judged.scores[stride]
+    scores = pool.scores[stride]
     finite = scores[np.isfinite(scores)]
-    excess = np.clip(finite - judged.settings.lower, 0.0, judged.settings.upper)
+    excess = np.clip(finite - settings.lower, 0.0, settings.upper)
     return {
         "frames": len(scores),
-        "uncertain": int((~(scores <= judged.settings.lower)).sum()),
+        "uncertain": int((~(scores <= settings.lower)).sum()),
         "mean_excess": float(excess.mean()) if len(excess) else None,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from aiida_nvp.analysis.observables import Watched
 from aiida_nvp.analysis.transport.paths import MINIMUM_FRAMES
 from aiida_nvp.campaign.schema import Campaign, CellSpec, ProductionSpec
 from aiida_nvp.campaign.source import Source
@@ -14,7 +15,7 @@ from aiida_nvp.structures.composition import compose
 
 def find_faults(source: Source, campaign: Campaign, potential: PotentialDefinition) -> list[str]:
     """Return one line a fault, ``file:line: key: what is wrong; what would be right``."""
-    faults = [*_cells(source, campaign, potential), *_budgets(source, campaign)]
+    faults = [*_cells(source, campaign, potential), *_budgets(source, campaign), *_stop(source, campaign, potential)]
     if campaign.production is not None:
         faults += _stages(source, campaign, campaign.production)
         faults += _species(source, campaign, campaign.production)
@@ -23,13 +24,15 @@ def find_faults(source: Source, campaign: Campaign, potential: PotentialDefiniti
 
 def seed_labels(campaign: Campaign) -> int:
     """Return how many labels the seeds give at most."""
-    return sum(cell.copies for cell in campaign.cells) * campaign.seeding.labels_per_cell
+    return sum(cell.copies for cell in campaign.all_cells) * campaign.seeding.labels_per_cell
 
 
 def _cells(source: Source, campaign: Campaign, potential: PotentialDefinition) -> Iterator[str]:
     cells: list[tuple[tuple[str | int, ...], CellSpec]] = [
         (("cells", index), cell) for index, cell in enumerate(campaign.cells)
     ]
+    grids = enumerate(campaign.grids)
+    cells += [(("grids", index), cell) for index, grid in grids for cell in grid.cells]
     cells += [(("exploration", "cells", index), cell) for index, cell in enumerate(campaign.exploration.cells)]
     if campaign.production is not None:
         cells.append((("production", "cell"), campaign.production.cell))
@@ -60,6 +63,21 @@ def _budgets(source: Source, campaign: Campaign) -> Iterator[str]:
         )
 
 
+def _stop(source: Source, campaign: Campaign, potential: PotentialDefinition) -> Iterator[str]:
+    unknown = sorted(set(campaign.stop.species or ()) - set(potential.species))
+    if unknown:
+        known = ", ".join(potential.species)
+        lacks = f"potential `{potential.name}` has no {', '.join(unknown)}"
+        yield f"{source.place('stop', 'species')}: {lacks}; it has {known}."
+    watched = campaign.stop.observables
+    if watched is None:
+        return
+    try:
+        Watched(campaign.analysis.pairs if watched.pairs is None else watched.pairs, watched.formers)
+    except InputError as error:
+        yield f"{source.place('stop', 'observables', 'formers')}: {error}"
+
+
 def _stages(source: Source, campaign: Campaign, production: ProductionSpec) -> Iterator[str]:
     wanted = campaign.analysis.stages
     known = [stage.name for stage in production.schedule if stage.name]
@@ -71,11 +89,12 @@ def _stages(source: Source, campaign: Campaign, production: ProductionSpec) -> I
         yield f"{source.place('production', 'schedule')}: no stage has a name, and only named ones are analysed."
     begin = 0
     for index, stage in enumerate(production.schedule):
-        end = begin + stage.steps
+        steps = stage.length(production.timestep_fs)
+        end = begin + steps
         frames = _frames(begin, end, production.dump_every)
         if stage.name and (not wanted or stage.name in wanted) and frames < MINIMUM_FRAMES:
             yield (
-                f"{source.place('production', 'schedule', index)} ({stage.name}): {stage.steps} steps dumped every "
+                f"{source.place('production', 'schedule', index)} ({stage.name}): {steps} steps dumped every "
                 f"{production.dump_every} are too few to analyse ({frames} frames, at least {MINIMUM_FRAMES} are "
                 "needed); give more steps, a smaller production.dump_every, or name other analysis.stages."
             )

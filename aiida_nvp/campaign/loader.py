@@ -18,6 +18,7 @@ from aiida_nvp.campaign.schema import Campaign
 from aiida_nvp.campaign.source import Source
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.potential import PotentialDefinition, TrainingSettings, load_potential
+from aiida_nvp.common.validation import told
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def load_campaign(path: str | Path) -> LoadedCampaign:
     try:
         campaign = Campaign.model_validate(yaml.safe_load(source.path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        faults = [_sentence(source, details) for details in error.errors()]
+        faults = [_sentence(source, details) for details in told(error)]
         raise InputError("\n".join(faults)) from error
     potential = _retrained(source, campaign, _find_potential(source, campaign))
     faults = find_faults(source, campaign, potential)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from aiida_nvp.campaign.checks import seed_labels
 from aiida_nvp.campaign.loader import LoadedCampaign
 from aiida_nvp.campaign.schema import CellSpec, LabellerSpec
+from aiida_nvp.common.units import FEMTOSECONDS_PER_PICOSECOND
 from aiida_nvp.common.vocabulary import LabellerName, LabelMode
 from aiida_nvp.labelling.branches import most_other_starts
 from aiida_nvp.structures.composition import compose
@@ -38,31 +38,60 @@ class Plan:
     core_hours: float
 
 
-def make_plan(loaded: LoadedCampaign) -> Plan:
-    """Count cells, labels and trainings and estimate the cost."""
+@dataclass(frozen=True)
+class Progress:
+    """How far a campaign is that is to go on.
+
+    :param cycles: complete ones; ``labels``: frames labelled so far.
+    :param added: cells whose labels are still to be made.
+    :param another_cycle: whether a cycle follows at all; else what is missing after the last one.
+    """
+
+    cycles: int = 0
+    labels: int = 0
+    added: tuple[CellSpec, ...] = ()
+    another_cycle: bool = True
+
+
+def make_plan(loaded: LoadedCampaign, progress: Progress | None = None) -> Plan:
+    """Count cells, labels and trainings and estimate the cost, of all that is to come.
+
+    :param progress: where a campaign stands that is continued; one begins anew without it.
+    """
     campaign, potential = loaded.campaign, loaded.potential
+    now = Progress(added=campaign.all_cells) if progress is None else progress
     members = potential.committee.members
-    cells = sum(cell.copies for cell in campaign.cells)
-    seeds = seed_labels(campaign)
-    # A cycle that begins within the budget is labelled whole.
-    affordable = max(math.ceil((campaign.stop.max_labels - seeds) / campaign.selection.labels_per_cycle), 1)
-    cycles = min(campaign.stop.max_cycles, affordable)
+    cells = sum(cell.copies for cell in now.added)
+    seeds = cells * campaign.seeding.labels_per_cell
+    cycles = _cycles_to_come(loaded, now, seeds)
     chosen = cycles * campaign.selection.labels_per_cycle
     labels = seeds + chosen
-    trainings = members * (cycles + 1) + _warm_checks(loaded, cycles)
+    trainings = members * (cycles + 1) + _scratch_rounds(loaded, now.cycles, cycles)
     checks, check_seconds = _branch_checks(loaded, chosen, seeds)
-    seconds = labels * _label_seconds(loaded) + check_seconds + _training_seconds(loaded, labels) + _md_seconds(loaded)
+    seconds = labels * _label_seconds(loaded) + check_seconds + _training_seconds(loaded, now, cycles, labels)
+    seconds += _md_seconds(loaded, cycles)
+    to_come = "" if progress is None else " to come"
     rows = (
-        ("cells", f"{cells} packed from {len(campaign.cells)} compositions"),
-        ("labels, at most", f"{labels} ({seeds} seeds, {chosen} chosen)"),
+        (f"cells{to_come}", f"{cells} packed from {len(now.added)} compositions"),
+        (f"labels{to_come}, at most", f"{labels} ({seeds} seeds, {chosen} chosen)"),
         *([("branch checks, at most", _check_words(loaded, checks))] if checks else []),
         ("labeller", _labeller_words(campaign.labeller.kind)),
-        ("cycles, at most", str(cycles)),
-        ("trainings, at most", f"{trainings} ({members} members of `{potential.name}`)"),
+        (f"cycles{to_come}, at most", str(cycles)),
+        (f"trainings{to_come}, at most", f"{trainings} ({members} members of `{potential.name}`)"),
         ("production", _production_words(loaded)),
         ("cost, very roughly", f"{seconds / 3600:.2f} core hours"),
     )
     return Plan(rows, labels, checks, trainings, seconds / 3600)
+
+
+def _cycles_to_come(loaded: LoadedCampaign, now: Progress, seeds: int) -> int:
+    if not now.another_cycle:
+        return 0
+    campaign = loaded.campaign
+    # A cycle that begins within the budget is labelled whole.
+    left = campaign.stop.max_labels - now.labels - seeds
+    affordable = max(math.ceil(left / campaign.selection.labels_per_cycle), 1)
+    return max(min(campaign.stop.max_cycles - now.cycles, affordable), 1)
 
 
 def _branch_checks(loaded: LoadedCampaign, chosen: int, seeds: int) -> tuple[int, float]:
@@ -76,9 +105,9 @@ def _branch_checks(loaded: LoadedCampaign, chosen: int, seeds: int) -> tuple[int
         return 0, 0.0
     single_points = chosen + (seeds if campaign.seeding.mode is LabelMode.SINGLE_POINT else 0)
     checked = campaign.labeller.branch_share * single_points
-    copies = sum(cell.copies for cell in campaign.cells)
+    copies = sum(cell.copies for cell in campaign.all_cells)
     runs, seconds = 0.0, 0.0
-    for cell in campaign.cells:
+    for cell in campaign.all_cells:
         again = checked * cell.copies / copies * _other_starts(campaign.labeller, cell)
         runs += again
         seconds += again * _PW_CORE_SECONDS_PER_ATOM3 * cell.atoms**3
@@ -109,48 +138,51 @@ def _production_words(loaded: LoadedCampaign) -> str:
     production = loaded.campaign.production
     if production is None:
         return "none"
-    steps = sum(stage.steps for stage in production.schedule)
-    length_ps = steps * production.timestep_fs / 1000
+    default_fs = production.timestep_fs
+    length_fs = sum(stage.length(default_fs) * stage.timestep(default_fs) for stage in production.schedule)
+    length_ps = round(length_fs / FEMTOSECONDS_PER_PICOSECOND, 6)
     return f"{production.cell.atoms} atoms for {length_ps:g} ps in {len(production.schedule)} stages"
 
 
 def _mean_atoms(loaded: LoadedCampaign) -> float:
-    cells = loaded.campaign.cells
+    cells = loaded.campaign.all_cells
     return sum(cell.atoms * cell.copies for cell in cells) / sum(cell.copies for cell in cells)
 
 
 def _label_seconds(loaded: LoadedCampaign) -> float:
     if loaded.campaign.labeller.kind is LabellerName.REHEARSAL:
         return _REHEARSAL_CORE_SECONDS
-    cells = loaded.campaign.cells
+    cells = loaded.campaign.all_cells
     copies = sum(cell.copies for cell in cells)
     return sum(_PW_CORE_SECONDS_PER_ATOM3 * cell.atoms**3 * cell.copies for cell in cells) / copies
 
 
-def _training_seconds(loaded: LoadedCampaign, labels: int) -> float:
+def _training_seconds(loaded: LoadedCampaign, now: Progress, cycles: int, labels: int) -> float:
     training, members = loaded.potential.training, loaded.potential.committee.members
-    cycles = loaded.campaign.stop.max_cycles
-    scratch = _warm_checks(loaded, cycles)
+    begins = int(now.cycles == 0)
+    scratch = _scratch_rounds(loaded, now.cycles, cycles)
     # A round from scratch trains all members in full and one of them from its parent as well.
-    epochs = training.epochs * (1 + scratch) + training.warm_epochs * (cycles - scratch + scratch / members)
-    per_epoch = _TRAIN_CORE_SECONDS_PER_ATOM_EPOCH * labels * _mean_atoms(loaded)
-    starts = (loaded.campaign.stop.max_cycles + 1) * _WORKER_START_S
-    return members * (epochs * per_epoch + starts)
+    epochs = float(training.epochs * (begins + scratch))
+    epochs += training.warm_epochs * (cycles + 1 - begins - scratch + scratch / members)
+    per_epoch = _TRAIN_CORE_SECONDS_PER_ATOM_EPOCH * (now.labels + labels) * _mean_atoms(loaded)
+    return members * (epochs * per_epoch + (cycles + 1) * _WORKER_START_S)
 
 
-def _warm_checks(loaded: LoadedCampaign, cycles: int) -> int:
-    """Return how many rounds after the first start from random weights."""
+def _scratch_rounds(loaded: LoadedCampaign, begin: int, cycles: int) -> int:
+    """Return how many rounds start from random weights, the very first one left out."""
     training = loaded.potential.training
-    within = (cycles - 1) // training.scratch_every if training.scratch_every else 0
+    every = training.scratch_every
+    within = sum(cycle > 0 and cycle % every == 0 for cycle in range(begin, begin + cycles)) if every else 0
     return within + int(training.scratch_release)
 
 
-def _md_seconds(loaded: LoadedCampaign) -> float:
+def _md_seconds(loaded: LoadedCampaign, cycles: int) -> float:
     campaign = loaded.campaign
-    schedules = campaign.exploration.schedules
-    steps = sum(stage.steps for schedule in schedules for stage in schedule) / len(schedules)
-    explored = campaign.stop.max_cycles * campaign.exploration.replicas * steps * _mean_atoms(loaded)
+    schedules, default_fs = campaign.exploration.schedules, campaign.exploration.timestep_fs
+    steps = sum(stage.length(default_fs) for schedule in schedules for stage in schedule) / len(schedules)
+    explored = cycles * campaign.exploration.replicas * steps * _mean_atoms(loaded)
     produced = 0.0
     if campaign.production is not None:
-        produced = sum(stage.steps for stage in campaign.production.schedule) * campaign.production.cell.atoms
+        production = campaign.production
+        produced = sum(stage.length(production.timestep_fs) for stage in production.schedule) * production.cell.atoms
     return _MD_CORE_SECONDS_PER_ATOM_STEP * (explored + produced)

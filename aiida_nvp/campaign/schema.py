@@ -8,16 +8,17 @@ from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from aiida_nvp.analysis.structure.settings import StructureSettings
-from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Kelvin, Positive, TimestepFs
+from aiida_nvp.campaign.stages import MdSpec, MdStage, Temperature
+from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Positive
+from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import LabellerName, LabelMode
 from aiida_nvp.labelling.settings import LabelSettings
+from aiida_nvp.selection.settings import DrawSettings
+from aiida_nvp.structures.grid import grid_cells
 
-# A campaign may be held to narrower bounds than a worker job, never to wider ones.
-Steps = Annotated[Count, Field(le=100_000_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Temperature = Annotated[Kelvin, Field(gt=0, le=10_000, description="K")]
+NotNegative = Annotated[float, Field(ge=0)]
 ForceError = Annotated[float, Field(gt=0, le=50, description="eV/angstrom")]
-Timestep = Annotated[TimestepFs, Field(ge=0.05, description="fs")]
 
 _DENSITY_RANGE_G_CM3 = (0.3, 25.0)
 _KG_M3_PER_G_CM3 = 1000.0
@@ -25,6 +26,14 @@ _KG_M3_PER_G_CM3 = 1000.0
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _element_pairs(pairs: dict[str, float]) -> dict[str, float]:
+    for pair in pairs:
+        first, _, second = pair.partition("-")
+        if first not in atomic_numbers or second not in atomic_numbers:
+            raise ValueError(f"`{pair}` is no pair of elements; write it as `P-O: 2.2`")
+    return pairs
 
 
 class CellSpec(_Strict):
@@ -54,6 +63,36 @@ class CellSpec(_Strict):
             return value
         hint = f"; {value:g} kg/m3 would be {value / _KG_M3_PER_G_CM3:g}" if value > high else ""
         raise ValueError(f"a density in g/cm3 lies between {low} and {high}, got {value:g}{hint}")
+
+
+class GridSpec(_Strict):
+    """Cells at every combination of the listed moles and shares, each rounded to a whole, neutral cell.
+
+    :param oxides: formula to moles, one value or a list.
+    :param reduced: element to the fraction that is reduced, one value or a list.
+    :param atoms: wanted size, which a cell may miss by a few atoms.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    oxides: Annotated[dict[str, NotNegative | tuple[NotNegative, ...]], Field(min_length=1)]
+    reduced: dict[str, Share | tuple[Share, ...]] = {}
+    atoms: Annotated[int, Field(ge=2, le=1_000_000)]
+    density_g_cm3: float | None = None
+    copies: Count = 1
+    rattle: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _all_points_have_cells(self) -> GridSpec:
+        try:
+            grid_cells(self.model_dump())
+        except InputError as error:
+            raise ValueError(str(error).rstrip(".")) from error
+        return self
+
+    @property
+    def cells(self) -> tuple[CellSpec, ...]:
+        """One cell a point."""
+        return tuple(CellSpec.model_validate(cell) for cell in grid_cells(self.model_dump()))
 
 
 class LabellerSpec(_Strict):
@@ -97,16 +136,7 @@ class SeedingSpec(_Strict):
         return {LabelMode.RELAX: self.relax_steps, LabelMode.MD: self.md_steps}.get(self.mode, 1)
 
 
-class MdStage(_Strict):
-    """One leg of a temperature schedule; the temperature runs linearly between its ends."""
-
-    name: str = ""
-    steps: Steps
-    temperature_from: Temperature
-    temperature_to: Temperature
-
-
-class ExplorationSpec(_Strict):
+class ExplorationSpec(MdSpec):
     """Exploratory MD on one member, watched by the committee every ``stride`` steps.
 
     :param cells: packed anew each cycle as starting points; the cells of the campaign when absent.
@@ -117,20 +147,19 @@ class ExplorationSpec(_Strict):
     cells: tuple[CellSpec, ...] = ()
     schedules: Annotated[tuple[Annotated[tuple[MdStage, ...], Field(min_length=1)], ...], Field(min_length=1)]
     replicas: Count = 16
-    timestep_fs: Timestep = 1.0
     friction_per_fs: FrictionPerFs = 0.02
     stride: Count = 20
     max_temperature: Temperature = 6000.0
     min_distance_scale: Annotated[DistanceScale, Field(gt=0)] = 0.6
 
 
-class SelectionSpec(_Strict):
-    """How a batch of labels is drawn from the candidates."""
+class SelectionSpec(DrawSettings):
+    """How a batch of labels is drawn from the candidates: first what is physical, then new, uncertain, and diverse.
 
-    labels_per_cycle: Annotated[int, Field(ge=1, le=10_000, description="label budget of one cycle")] = 32
-    random_share: Share = 0.15
-    keep_most_uncertain: Annotated[float, Field(gt=0, le=1)] = 0.5
-    max_per_replica: Count = 4
+    :param labels_per_cycle: label budget of one cycle.
+    """
+
+    labels_per_cycle: Annotated[int, Field(ge=1, le=10_000)] = 32
 
 
 class UncertaintySpec(_Strict):
@@ -156,26 +185,51 @@ class UncertaintySpec(_Strict):
         return self
 
 
+class ObservablesSpec(_Strict):
+    """What has to be settled before a campaign is converged, measured on the replicas of each exploration.
+
+    :param pairs: ``centre-ligand`` to the longest bond, for coordination and partial g(r); those of ``analysis`` when
+        absent.
+    :param formers: species whose Q^n are counted; each needs its pair.
+    :param mobile: species whose displacement is followed; that of ``analysis`` when absent.
+    """
+
+    pairs: dict[str, Positive] | None = None
+    formers: tuple[str, ...] = ()
+    mobile: str | None = None
+
+    @field_validator("pairs")
+    @classmethod
+    def _pairs_of_elements(cls, pairs: dict[str, float] | None) -> dict[str, float] | None:
+        return None if pairs is None else _element_pairs(pairs)
+
+
 class StopSpec(_Strict):
     """When a campaign ends.
 
     :param max_cycles: budget of cycles.
     :param max_labels: budget of labelled frames, seeds included; a cycle that begins within it is labelled whole.
+    :param max_core_hours: budget of the loop, production left out; a cycle that begins within it is run whole.
     :param uncertain_share: share of fresh, unbiased frames that may still be uncertain in a converged campaign.
+    :param species: species whose calibration is judged each on its own, of the others the worst is; when absent those
+        that a cell names in ``reduced``.
+    :param observables: what has to be settled; nothing when absent.
     """
 
     max_cycles: Count = 10
     max_labels: Count = 1000
+    max_core_hours: Positive | None = None
     uncertain_share: Share = 0.02
+    species: tuple[str, ...] | None = None
+    observables: ObservablesSpec | None = None
 
 
-class ProductionSpec(_Strict):
+class ProductionSpec(MdSpec):
     """The run that the potential was made for."""
 
     cell: CellSpec
     schedule: Annotated[tuple[MdStage, ...], Field(min_length=1)]
     relax_steps: CountFromZero = 100
-    timestep_fs: Timestep = 1.0
     friction_per_fs: FrictionPerFs = 0.01
     dump_every: Count = 10
     committee_every: Count = 25
@@ -187,7 +241,9 @@ class AnalysisSpec(_Strict):
 
     :param stages: names of stages of the production schedule; all named ones when absent.
     :param pairs: ``centre-ligand`` to the longest bond that counts.
-    :param mobile: the species whose percolation is measured; none when absent.
+    :param mobile: the species whose percolation, displacements and jumps are measured; none when absent.
+    :param charges: elementary charges of an ion by species, for the conductivity; none is computed without them.
+    :param glass_transition: K; stages above it tell of the melt and are left out of the activation energy.
     :param bin_width: of the radial distribution, angstrom.
     :param structure: what else is measured of the structure: the network of ``formers``, S(Q), rings, cavities.
     """
@@ -195,17 +251,15 @@ class AnalysisSpec(_Strict):
     stages: tuple[str, ...] = ()
     pairs: dict[str, Positive] = {}
     mobile: str | None = None
+    charges: dict[str, float] = {}
+    glass_transition: Positive | None = None
     bin_width: Positive = 0.05
     structure: StructureSettings = StructureSettings()
 
     @field_validator("pairs")
     @classmethod
     def _pairs_of_elements(cls, pairs: dict[str, float]) -> dict[str, float]:
-        for pair in pairs:
-            first, _, second = pair.partition("-")
-            if first not in atomic_numbers or second not in atomic_numbers:
-                raise ValueError(f"`{pair}` is no pair of elements; write it as `P-O: 2.2`")
-        return pairs
+        return _element_pairs(pairs)
 
 
 class ComputeSpec(_Strict):
@@ -227,7 +281,8 @@ class Campaign(_Strict):
     :param seed: the one seed that all others follow from.
     :param potential: folder with a ``potential.yaml``, or the name of one in ``potentials``.
     :param training: training settings that differ from those of the potential, by name.
-    :param cells: what the campaign begins with.
+    :param cells: what the campaign begins with; ``cells`` or ``grids`` are needed.
+    :param grids: more of it, composition by composition.
     :param production: none when absent.
     """
 
@@ -237,7 +292,8 @@ class Campaign(_Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     potential: str
     training: dict[str, float] = {}
-    cells: Annotated[tuple[CellSpec, ...], Field(min_length=1)]
+    cells: tuple[CellSpec, ...] = ()
+    grids: tuple[GridSpec, ...] = ()
     labeller: LabellerSpec
     seeding: SeedingSpec = SeedingSpec()
     uncertainty: UncertaintySpec = UncertaintySpec()
@@ -247,6 +303,17 @@ class Campaign(_Strict):
     production: ProductionSpec | None = None
     analysis: AnalysisSpec = AnalysisSpec()
     compute: ComputeSpec = ComputeSpec()
+
+    @model_validator(mode="after")
+    def _something_to_begin_with(self) -> Campaign:
+        if not self.all_cells:
+            raise ValueError("give `cells`, `grids` or both: a campaign begins with something")
+        return self
+
+    @property
+    def all_cells(self) -> tuple[CellSpec, ...]:
+        """The cells, and after them those of the grids."""
+        return (*self.cells, *(cell for grid in self.grids for cell in grid.cells))
 
     def plain(self) -> dict[str, Any]:
         """Return JSON-ready values."""

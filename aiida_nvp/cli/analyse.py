@@ -15,6 +15,8 @@ import yaml
 
 from aiida_nvp import __version__
 from aiida_nvp.analysis.replicas import combine
+from aiida_nvp.analysis.transport.arrhenius import FEWEST_TEMPERATURES
+from aiida_nvp.analysis.transport.mobility_report import activation
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.trajectory import read_trajectory
 from aiida_nvp.common.trajectory_files import H5MD, ReadSettings, convert
@@ -39,17 +41,19 @@ def analyse(trajectories: tuple[Path, ...], config: Path | None, folder: Path, j
 
     \b
     Extended XYZ, LAMMPS text dumps, ASE .traj, XDATCAR and H5MD of this project are read. Several files are replicas
-    of one system, and their spread is told beside the error bars of each, unless --joined makes them one run.
+    of one system, and their spread is told beside the error bars of each, unless --joined makes them one run. Runs at
+    several `temperatures` (in the configuration, one a file) give an activation energy instead.
     DIR gets results.json, results.h5 and analysis.html.
     """
     reading, values = _config(config)
     runs = [list(trajectories)] if joined else [[path] for path in trajectories]
-    found = [_one(paths, reading, values) for paths in runs]
+    temperatures = _temperatures(values, len(runs))
+    found = [_one(paths, reading, {**values, "temperature": t}) for paths, t in zip(runs, temperatures, strict=True)]
     results: dict[str, Any] = {
         "replicas": [
             {"files": [path.name for path in paths], **numbers} for paths, (numbers, _) in zip(runs, found, strict=True)
         ],
-        "over_replicas": combine([{"stages": numbers["stages"]} for numbers, _ in found]),
+        **_over_all([numbers for numbers, _ in found], temperatures, values),
         "read": reading.model_dump(mode="json"),
         "version": __version__,
     }
@@ -75,6 +79,32 @@ def _config(path: Path | None) -> tuple[ReadSettings, dict[str, Any]]:
     return validated(ReadSettings, values.pop("read", {}), "`read`"), {"pairs": {}, **values}
 
 
+def _temperatures(values: dict[str, Any], runs: int) -> list[float | None]:
+    """Take the key ``temperatures`` out of the configuration: one a run, or one for all."""
+    given = values.pop("temperatures", None)
+    if given is None:
+        return [None] * runs
+    each = given if isinstance(given, list) else [given] * runs
+    if len(each) != runs or any(isinstance(t, bool) or not isinstance(t, int | float) or not t > 0 for t in each):
+        raise InputError(
+            f"`temperatures` must be {runs} positive numbers in K, one a run, or a single one; it is {given}."
+        )
+    return [float(t) for t in each]
+
+
+def _over_all(
+    found: list[dict[str, Any]], temperatures: list[float | None], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the spread over replicas, or the activation energy where the runs are of different temperatures."""
+    if len(set(temperatures)) < FEWEST_TEMPERATURES:
+        return {"over_replicas": combine([{"stages": numbers["stages"]} for numbers in found])}
+    if not values.get("mobile"):
+        raise InputError("runs at several temperatures need `mobile: SPECIES`, whose activation energy is asked for.")
+    stages = [stage for numbers in found for stage in numbers["stages"]]
+    line = activation(stages, str(values["mobile"]), values.get("glass_transition"))
+    return {"over_replicas": {}, "activation": line}
+
+
 def _one(paths: list[Path], reading: ReadSettings, values: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
     """Return numbers and curves of one run."""
     name = ", ".join(path.name for path in paths)
@@ -86,7 +116,11 @@ def _one(paths: list[Path], reading: ReadSettings, values: Mapping[str, Any]) ->
             frames = convert(paths, source, reading, _Counter(name))
             click.echo(f"{name}: {frames} frames read")
         trajectory = read_trajectory(source)
+        values = dict(values)
+        temperature = values.pop("temperature")
         stages = values.get("stages") or [{"index": int(index)} for index in np.unique(trajectory.stage)]
+        if temperature is not None:
+            stages = [{"temperature": temperature, **stage} for stage in stages]
         settings = AnalyseSettings.read({**values, "stages": stages})
         with click.progressbar(length=len(settings.stages), label=f"analysing {name}") as bar:
             return analyse_trajectory(trajectory, settings, lambda _: bar.update(1))

@@ -13,7 +13,7 @@ from aiida_nvp.campaign.loader import LoadedCampaign, json_schema, load_campaign
 from aiida_nvp.campaign.plan import make_plan
 from aiida_nvp.cli.frame import in_profile
 from aiida_nvp.cli.running import run_watched
-from aiida_nvp.cli.status import process_node, status_line, watch
+from aiida_nvp.cli.status import process_node, standing, status_line, watch
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.workflows.campaign_builder import campaign_builder, label_warnings
 
@@ -46,7 +46,7 @@ def check(file: Path | None, schema: bool, offline: bool) -> None:
 @in_profile
 def run(file: Path, report_path: Path | None) -> None:
     """Run a campaign FILE in this process, with progress, to its end."""
-    _finish(run_watched(_builder(_load(file)), "campaign"), report_path)
+    finish(run_watched(_builder(_load(file)), "campaign"), report_path)
 
 
 @click.command("status")
@@ -60,7 +60,8 @@ def status(pk: int | None, follow: bool) -> None:
     elif follow:
         watch(pk)
     else:
-        click.echo(status_line(process_node(pk)))
+        node = process_node(pk)
+        click.echo("\n".join([status_line(node), *standing(node)]))
 
 
 def submit_campaign(path: Path, follow: bool = False, reuse: bool = False, report_path: Path | None = None) -> int:
@@ -80,7 +81,7 @@ def submit_campaign(path: Path, follow: bool = False, reuse: bool = False, repor
         click.echo(f"campaign {pk} has the same inputs; nothing is done again.")
     if follow:
         watch(pk)
-        _finish(pk, report_path)
+        finish(pk, report_path)
     return pk
 
 
@@ -133,7 +134,11 @@ def _list_campaigns() -> None:
         )
 
 
-def _finish(pk: int, report_path: Path | None) -> None:
+def finish(pk: int, report_path: Path | None) -> None:
+    """Write the report of a campaign that ended.
+
+    :raises click.ClickException: if it ended in failure.
+    """
     from aiida_nvp.cli.report import write_campaign_report  # noqa: PLC0415 - figures are drawn at the end only
 
     node = process_node(pk)

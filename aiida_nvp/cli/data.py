@@ -21,14 +21,16 @@ from aiida.common.progress_reporter import set_progress_bar_tqdm, set_progress_r
 from aiida.tools.archive import import_archive
 from aiida.tools.archive.exceptions import ImportUniquenessError, ImportValidationError
 
-from aiida_nvp.calculations.import_labels import REMARKS, import_calculations, import_extxyz
+from aiida_nvp.calculations.import_labels import import_calculations, import_extxyz
 from aiida_nvp.calculations.pw_nodes import PW_PLUGIN, gather
+from aiida_nvp.calculations.remarks import REMARKS
 from aiida_nvp.cli.frame import Entry, LazyGroup, pairs
+from aiida_nvp.cli.nodes import one_node
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.links import jobs_below
 from aiida_nvp.labelling.extxyz import write_extxyz
 from aiida_nvp.report.dataset import describe, find_theory
-from aiida_nvp.report.links import jobs_below
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SHOWN_REASONS = 5
@@ -190,13 +192,7 @@ def _group(identifier: str) -> orm.Group:
 
 
 def _dataset(identifier: str) -> DatasetData:
-    try:
-        node = orm.load_node(int(identifier) if identifier.isdigit() else identifier)
-    except (NotExistent, MultipleObjectsError, ValueError) as error:
-        raise InputError(f"no single node `{identifier}` in this profile.") from error
-    if not isinstance(node, DatasetData):
-        raise InputError(f"node {identifier} is a {type(node).__name__}, not a data set of frames.")
-    return node
+    return one_node(identifier, DatasetData, "a data set of frames")
 
 
 def _read_theory(file: Path | None) -> dict[str, Any] | None:

@@ -16,8 +16,10 @@ from aiida.common.exceptions import NotExistent
 from aiida.common.links import LinkType
 from aiida.manage import get_manager
 
+from aiida_nvp.data.links import calls, output
 from aiida_nvp.provision.daemon import daemon_is_running, is_attached
 from aiida_nvp.worker.job import PROGRESS_FILE
+from aiida_nvp.workflows.continuation import loop_steps
 from aiida_nvp.workflows.engines import setup_command
 
 _POLL_S = 2.0
@@ -37,6 +39,21 @@ def status_line(node: orm.ProcessNode) -> str:
         return _ending(node)
     active = [_describe(label, child) for label, child in _active(node)]
     return "; ".join(active) if active else "working"
+
+
+def standing(node: orm.ProcessNode) -> list[str]:
+    """Return how a campaign stands after its last complete cycle: verdict, criteria not met, and what comes next."""
+    steps = loop_steps(calls(node).get("active_learning", node))
+    assessed = [(int(label.split("_")[1]), step) for label, step in steps.items() if label.endswith("_assess")]
+    found = [(cycle, output(step, "result", orm.Dict)) for cycle, step in sorted(assessed, key=lambda pair: pair[0])]
+    made = [(cycle, verdict.get_dict()) for cycle, verdict in found if verdict is not None]
+    if not made:
+        return []
+    cycle, verdict = made[-1]
+    lines = [f"after cycle {cycle}: {verdict['verdict']}; {verdict['sentence']}"]
+    lines += [f"  not yet: {item['sentence']}" for item in verdict.get("criteria", ()) if not item["passed"]]
+    coming = verdict.get("forecast", {}).get("sentence")
+    return [*lines, *([coming] if coming else [])]
 
 
 def process_node(pk: int) -> orm.ProcessNode:

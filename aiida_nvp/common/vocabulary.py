@@ -43,10 +43,11 @@ class LabelAudit(StrEnum):
 
 
 class Stream(StrEnum):
-    """How an exploration frame was met: at a fixed stride whatever its score, or just before its replica broke."""
+    """How a candidate was met: at a fixed stride whatever its score, just before its replica broke, or cycles ago."""
 
     STRIDE = "stride"
     BREAK = "break"
+    LEFT_OVER = "left over"
 
 
 class StopReason(StrEnum):
@@ -56,6 +57,9 @@ class StopReason(StrEnum):
     UNCERTAINTY = "uncertainty above the break threshold"
     SHORT_DISTANCE = "atoms too close"
     TEMPERATURE = "temperature out of bounds"
+    VOLUME = "volume out of bounds"
+    ENERGY_DRIFT = "energy drift"
+    LARGE_STEP = "an atom moved too far in one step"
     NOT_A_NUMBER = "not a number"
     WALLTIME = "walltime"
 
@@ -66,12 +70,17 @@ class SelectionReason(StrEnum):
     UNCERTAIN = "accepted: uncertain and unlike the rest"
     RANDOM = "accepted: random share"
     TOO_CLOSE = "rejected: atoms too close"
+    DENSITY = "rejected: density out of bounds"
+    SPIKE = "rejected: temperature spike"
     DUPLICATE = "rejected: duplicate"
     BELOW = "rejected: below the lower threshold"
+    KNOWN = "rejected: left over and known by now"
     ABOVE = "rejected: above the upper threshold"
     NOT_FINITE = "rejected: score is not a number"
     LESS_UNCERTAIN = "rejected: in the less uncertain half"
     QUOTA = "rejected: enough from the same replica"
+    APART = "rejected: too soon before or after another of its replica"
+    KIND = "rejected: enough of its kind"
     BUDGET = "rejected: budget used"
 
 
@@ -83,6 +92,7 @@ class Verdict(StrEnum):
     NO_CANDIDATES = "no candidate left"
     CYCLES_USED = "cycles used"
     LABELS_USED = "label budget used"
+    CORE_HOURS_USED = "core hours used"
 
 
 class StartRecipe(StrEnum):

@@ -2,127 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import Verdict
+from aiida_nvp.convergence.evidence import Criterion, CycleEvidence, StopRules, Used
+from aiida_nvp.convergence.forecast import Forecast, forecast
+from aiida_nvp.convergence.shift import observables_settled
 
 _EVERYTHING = "all"
 
 
 @dataclass(frozen=True)
-class StopRules:
-    """Limits and budgets.
-
-    :param target_force_error: eV/angstrom, root mean square per component.
-    :param max_cycles: cycles to run at most. ``max_labels``: labelled frames in the data set, seeds included.
-    :param uncertain_share: share of fresh unbiased frames that may lie above the lower threshold.
-    :param settled_change: largest relative change of the prospective error between two cycles.
-    :param coverage: bounds of the share of atoms that the 90 % interval of the previous calibration covers.
-    :param scale_change: bounds of the ratio of two successive calibration scales.
-    :param gain_share: what is left of the first cycle's mean excess uncertainty.
-    :param in_a_row: cycles that have to pass one after the other.
-    """
-
-    target_force_error: float
-    max_cycles: int
-    max_labels: int
-    uncertain_share: float = 0.02
-    settled_change: float = 0.05
-    coverage: tuple[float, float] = (0.85, 0.95)
-    scale_change: tuple[float, float] = (0.8, 1.25)
-    gain_share: float = 0.1
-    in_a_row: int = 2
-
-    def __post_init__(self) -> None:
-        """Refuse rules that no campaign can meet.
-
-        :raises InputError: with the offending value.
-        """
-        if not self.target_force_error > 0:
-            raise InputError(f"the target force error is {self.target_force_error:g}; it has to be positive.")
-        for name in ("max_cycles", "max_labels", "in_a_row"):
-            if getattr(self, name) < 1:
-                raise InputError(f"stop rules: `{name}` is {getattr(self, name)}; at least 1 is needed.")
-
-
-@dataclass(frozen=True)
-class CycleEvidence:
-    """What one cycle found.
-
-    :param fresh_frames: frames of the stride stream; ``uncertain_frames``: those above the lower threshold.
-    :param breaks: replicas that ended before their schedule did, for a physical reason.
-    :param chosen: frames that were sent to the labeller.
-    :param mean_excess: mean of the score above the lower threshold over the fresh frames, eV/angstrom.
-    :param force_error: prospective error in eV/angstrom, of the random share where it was labelled; None where no
-        frame was labelled.
-    :param coverage: share of atoms inside the interval of the calibration before, by species.
-    :param scales: calibration scale by species.
-    """
-
-    fresh_frames: int
-    uncertain_frames: int
-    breaks: int
-    chosen: int
-    mean_excess: float | None = None
-    force_error: float | None = None
-    coverage: Mapping[str, float] = field(default_factory=dict)
-    scales: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """One answer: ``value`` against ``limit`` and the sentence for the report; None where there is no evidence."""
+class Budget:
+    """How much of a budget is used."""
 
     name: str
-    passed: bool
-    value: float | None
+    used: float
     limit: float
-    sentence: str
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """The verdict after the last cycle, the criteria behind it and a sentence that sums up."""
+    """The verdict after the last cycle, the criteria behind it, what is left, and a sentence that sums up.
+
+    :param forecast: what one more cycle would bring and cost.
+    """
 
     verdict: Verdict
     criteria: tuple[Criterion, ...]
+    budgets: tuple[Budget, ...]
+    forecast: Forecast
     sentence: str
 
 
-def assess_history(history: Sequence[CycleEvidence], labels: int, rules: StopRules) -> Assessment:
-    """Weigh the cycles so far; ``labels`` is the number of labelled frames.
+_USED = {
+    "cycles": Verdict.CYCLES_USED,
+    "labels": Verdict.LABELS_USED,
+    "core hours": Verdict.CORE_HOURS_USED,
+}
+
+
+def assess_history(history: Sequence[CycleEvidence], used: Used, rules: StopRules) -> Assessment:
+    """Weigh the cycles so far.
 
     Converged means that every criterion passed in the last ``rules.in_a_row`` cycles. Without that the campaign ends
     when no candidate is left or a budget is used, all of them normal ends.
 
+    :param used: of the budgets.
     :raises InputError: if there is no cycle.
     """
     if not history:
         raise InputError("there is no cycle to assess.")
     rounds = [cycle_criteria(history[: last + 1], rules) for last in range(len(history))]
     streak = 0
-    for criteria in reversed(rounds):
+    for criteria in reversed(rounds[rules.counts_from :]):
         if not all(criterion.passed for criterion in criteria):
             break
         streak += 1
-    verdict, sentence = _verdict(history, streak, labels, rules)
-    return Assessment(verdict, rounds[-1], sentence)
+    verdict, sentence = _verdict(history, streak, used, rules)
+    return Assessment(verdict, rounds[-1], budgets(used, rules), forecast(history, used.labels), sentence)
 
 
 def cycle_criteria(history: Sequence[CycleEvidence], rules: StopRules) -> tuple[Criterion, ...]:
     """Return all criteria for the last cycle of ``history``."""
     now, before = history[-1], history[-2] if len(history) > 1 else None
+    watched = observables_settled(before.samples if before else None, now.samples, rules) if rules.watch else ()
     return (
         uncertain_share(now, rules),
         breaks(now),
         force_error(now, rules),
         force_error_settled(now, before, rules),
-        coverage(now, rules),
-        scales_settled(now, before, rules),
+        *coverage(now, rules),
+        *scales_settled(now, before, rules),
+        *watched,
         gain(now, history[0], rules),
     )
+
+
+def budgets(used: Used, rules: StopRules) -> tuple[Budget, ...]:
+    """Return how much of each budget is used."""
+    found = [Budget("labels", float(used.labels), float(rules.max_labels))]
+    found.append(Budget("cycles", float(used.cycles), float(rules.max_cycles)))
+    if rules.max_core_hours is not None and used.core_hours is not None:
+        found.append(Budget("core hours", used.core_hours, rules.max_core_hours))
+    return tuple(found)
 
 
 def uncertain_share(now: CycleEvidence, rules: StopRules) -> Criterion:
@@ -160,50 +126,88 @@ def force_error_settled(now: CycleEvidence, before: CycleEvidence | None, rules:
     return Criterion(name, change <= limit, change, limit, sentence)
 
 
-def coverage(now: CycleEvidence, rules: StopRules) -> Criterion:
-    """Ask whether the intervals of the calibration before held what they promised, for every species."""
-    low, high = rules.coverage
+def coverage(now: CycleEvidence, rules: StopRules) -> tuple[Criterion, ...]:
+    """Ask whether the intervals of the calibration before held what they promised.
+
+    Each species that is named is asked on its own, of the others the worst. A share of n atoms is known to within its
+    standard error, by which the bounds are wider.
+    """
     shares = {species: share for species, share in now.coverage.items() if species != _EVERYTHING}
-    if not shares:
-        return Criterion("coverage", False, None, low, "no earlier calibration was tested on new labels yet")
-    worst = max(shares, key=lambda species: max(low - shares[species], shares[species] - high))
-    value = shares[worst]
-    limit = low if value < (low + high) / 2 else high
-    sentence = f"intervals cover {value:.0%} of the errors of {worst}, the worst species; {low:.0%}-{high:.0%} is sound"
-    return Criterion("coverage", low <= value <= high, value, limit, sentence)
+    low, high = rules.coverage
+    bounds = {species: _widened(low, high, now.atoms.get(species)) for species in shares}
+    distance = {s: max(bounds[s][0] - share, share - bounds[s][1]) for s, share in shares.items()}
+
+    def ask(name: str, species: str | None) -> Criterion:
+        if species is None:
+            return Criterion(name, False, None, low, "no earlier calibration was tested on new labels of it yet")
+        value, (lower, upper) = shares[species], bounds[species]
+        limit = lower if value < (lower + upper) / 2 else upper
+        sentence = f"90 % intervals cover {value:.0%} of the errors of {species}; {lower:.0%} to {upper:.0%} is sound"
+        return Criterion(name, lower <= value <= upper, value, limit, sentence)
+
+    return _by_species("coverage", ask, distance, rules)
 
 
-def scales_settled(now: CycleEvidence, before: CycleEvidence | None, rules: StopRules) -> Criterion:
+def scales_settled(now: CycleEvidence, before: CycleEvidence | None, rules: StopRules) -> tuple[Criterion, ...]:
     """Ask whether the calibrated uncertainty is still the error it stands for: no scale of a species moved."""
     low, high = rules.scale_change
     old = before.scales if before is not None else {}
     ratios = {species: now.scales[species] / old[species] for species in now.scales if old.get(species, 0.0) > 0}
-    if not ratios:
-        return Criterion("calibration settled", False, None, high, "two calibrations are needed to compare scales")
-    worst = max(ratios, key=lambda species: max(low - ratios[species], ratios[species] - high))
-    value = ratios[worst]
-    limit = low if value < 1 else high
-    sentence = f"the scale of {worst} changed by a factor of {value:.2f}; {low:g} to {high:g} counts as settled"
-    return Criterion("calibration settled", low <= value <= high, value, limit, sentence)
+    distance = {species: max(low - ratio, ratio - high) for species, ratio in ratios.items()}
+
+    def ask(name: str, species: str | None) -> Criterion:
+        if species is None:
+            return Criterion(name, False, None, high, "two calibrations are needed to compare scales")
+        value = ratios[species]
+        limit = low if value < 1 else high
+        sentence = f"the scale of {species} changed by a factor of {value:.2f}; {low:g} to {high:g} counts as settled"
+        return Criterion(name, low <= value <= high, value, limit, sentence)
+
+    return _by_species("calibration settled", ask, distance, rules)
+
+
+def _by_species(
+    name: str, ask: Callable[[str, str | None], Criterion], distance: Mapping[str, float], rules: StopRules
+) -> tuple[Criterion, ...]:
+    """Ask of each named species, and of the worst of the others if there are any."""
+    named = [ask(f"{name} of {species}", species if species in distance else None) for species in rules.species]
+    others = [species for species in distance if species not in rules.species]
+    if not others and named:
+        return tuple(named)
+    worst = max(others, key=lambda species: distance[species]) if others else None
+    return (*named, ask(name, worst))
+
+
+def _widened(low: float, high: float, atoms: int | None) -> tuple[float, float]:
+    if not atoms:
+        return low, high
+    lower, upper = (math.sqrt(share * (1 - share) / atoms) for share in (low, high))
+    return low - lower, min(high + upper, 1.0)
 
 
 def gain(now: CycleEvidence, first: CycleEvidence, rules: StopRules) -> Criterion:
-    """Ask whether little is left to learn: the mean excess of uncertainty is small beside the first cycle's."""
+    """Ask whether little is left to learn, beside the first cycle.
+
+    What the best batch would tell the last layer is asked where the selection knows it, else how far the fresh frames
+    lie above the lower threshold.
+    """
     name, limit = "gain", rules.gain_share
-    if now.mean_excess is None or first.mean_excess is None:
+    what, mine, other = "information gain of the best batch", now.information, first.information
+    if mine is None or other is None:
+        what, mine, other = "excess uncertainty of fresh frames", now.mean_excess, first.mean_excess
+    if mine is None or other is None:
         return Criterion(name, False, None, limit, "no fresh frame with a finite score, so the gain left is unknown")
-    left = now.mean_excess / first.mean_excess if first.mean_excess > 0 else 0.0
-    sentence = f"{left:.1%} of the first cycle's excess uncertainty is left; up to {limit:.1%} counts as learned"
+    left = mine / other if other > 0 else 0.0
+    sentence = f"{left:.1%} of the first cycle's {what} is left; up to {limit:.1%} counts as learned"
     return Criterion(name, left <= limit, left, limit, sentence)
 
 
-def _verdict(history: Sequence[CycleEvidence], streak: int, labels: int, rules: StopRules) -> tuple[Verdict, str]:
+def _verdict(history: Sequence[CycleEvidence], streak: int, used: Used, rules: StopRules) -> tuple[Verdict, str]:
     if streak >= rules.in_a_row:
         return Verdict.CONVERGED, f"all criteria held in {streak} cycles in a row."
     if history[-1].chosen == 0:
         return Verdict.NO_CANDIDATES, "no candidate deserved a label in the last cycle."
-    if labels >= rules.max_labels:
-        return Verdict.LABELS_USED, f"{labels} labels are made; the budget is {rules.max_labels}."
-    if len(history) >= rules.max_cycles:
-        return Verdict.CYCLES_USED, f"{len(history)} cycles are done; the budget is {rules.max_cycles}."
+    for budget in budgets(used, rules):
+        if budget.used >= budget.limit:
+            return _USED[budget.name], f"{budget.used:.4g} {budget.name} are used; the budget is {budget.limit:.4g}."
     return Verdict.CONTINUE, f"criteria held in {streak} of the last {rules.in_a_row} cycles; budgets are left."

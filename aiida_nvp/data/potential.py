@@ -23,7 +23,7 @@ class PotentialData(SinglefileData):
     :param file: absolute path or binary stream of the package.
     :param types: chemical symbols in model order.
     :param cutoff: angstrom.
-    :param seed: of initialisation and data order.
+    :param seed: of initialisation and data order; None where nobody knows it.
     :param versions: package name to version string of what trained it.
     :raises InputError: if the file is no package or a value is out of range.
     """
@@ -36,7 +36,7 @@ class PotentialData(SinglefileData):
         *,
         types: Sequence[str],
         cutoff: float,
-        seed: int,
+        seed: int | None,
         versions: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -52,12 +52,21 @@ class PotentialData(SinglefileData):
         values = {
             "types": list(types),
             "cutoff": float(cutoff),
-            "seed": int(seed),
+            "seed": None if seed is None else int(seed),
             "versions": dict(versions or {}),
             "sha256": digest,
         }
         for key, value in values.items():
             self.base.attributes.set(key, value)
+
+    def set_origin(self, level_of_theory: str | None = None, *, foreign: bool = False) -> None:
+        """Say where the potential, which is not stored yet, comes from.
+
+        :param level_of_theory: hash of the level of the labels that it learned from; None where nobody knows it.
+        :param foreign: whether it was trained outside this database.
+        """
+        self.base.attributes.set("level_of_theory", level_of_theory)
+        self.base.attributes.set("foreign", foreign)
 
     def attach_statistics(self, path: str | Path) -> None:
         """Keep the feature statistics of the training set with the potential, which is not stored yet.
@@ -90,3 +99,33 @@ class PotentialData(SinglefileData):
     def cutoff(self) -> float:
         """Cutoff in angstrom."""
         return float(self.base.attributes.get("cutoff"))
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of initialisation and data order; None where nobody knows it."""
+        seed = self.base.attributes.get("seed")
+        return None if seed is None else int(seed)
+
+    @property
+    def sha256(self) -> str:
+        """Checksum of the package, hexadecimal."""
+        return str(self.base.attributes.get("sha256"))
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Package name to version string of what trained it."""
+        return dict(self.base.attributes.get("versions"))
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it was trained outside this database."""
+        return bool(self.base.attributes.get("foreign", False))
+
+    @property
+    def level_of_theory(self) -> str | None:
+        """Hash of the level of theory that it learned from; None where nobody knows it.
+
+        Potentials of before this was kept say None as well; their training knows.
+        """
+        level = self.base.attributes.get("level_of_theory", None)
+        return None if level is None else str(level)

@@ -25,6 +25,7 @@ class AllegroTrainParser(WorkerParser):
         """Attach outputs; a missing or damaged file is invalid output."""
         described = {name: output[name] for name in _OF_THE_POTENTIAL}
         potential = PotentialData(folder / PACKAGE_FILE, versions=output["versions"], **described)
+        potential.set_origin(self.node.inputs.frames.base.attributes.get("level_of_theory"))
         potential.attach_statistics(folder / STATISTICS_FILE)
         metrics = orm.ArrayData()
         with np.load(folder / ARRAYS_FILE, allow_pickle=False) as stored:

@@ -32,4 +32,9 @@ class ExploreParser(WorkerParser):
             replica["stop_reason"] == StopReason.NOT_A_NUMBER and replica["steps"] == 0
             for replica in output["replicas"]
         ]
-        return self._exit("ERROR_MODEL_NOT_FINITE") if all(stillborn) else None
+        if all(stillborn):
+            return self._exit("ERROR_MODEL_NOT_FINITE")
+        stopped = sum(replica["stop_reason"] == StopReason.WALLTIME for replica in output["replicas"])
+        if not stopped:
+            return None
+        return self._exit("ERROR_EXPLORATION_STOPPED", unfinished=str(stopped), planned=str(len(stillborn)))

@@ -11,10 +11,10 @@ from aiida.orm import Dict
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.links import creator, inputs, outputs
 from aiida_nvp.labelling.label_units import force_rms
 from aiida_nvp.labelling.one_level import stated_theory
 from aiida_nvp.labelling.theory import theory_hash
-from aiida_nvp.report.links import creator, inputs, outputs
 
 _SHOWN = 8
 _HASH_DIGITS = 12

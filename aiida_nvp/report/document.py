@@ -8,11 +8,14 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
-def page_environment() -> Environment:
-    """Return the environment of the templates; a name that a template misspells is an error, not a gap."""
+def page_environment(*, escape: bool = True) -> Environment:
+    """Return the environment of the templates; a name that a template misspells is an error, not a gap.
+
+    :param escape: for HTML; a page in Markdown takes values as they are.
+    """
     return Environment(
         loader=PackageLoader("aiida_nvp.report"),
-        autoescape=True,
+        autoescape=escape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

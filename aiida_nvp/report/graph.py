@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.links import calls, inputs, output, process_ref, ref
 from aiida_nvp.data.potential import PotentialData
-from aiida_nvp.report.links import calls, inputs, output, process_ref, ref
 from aiida_nvp.report.model import (
     Analysis,
     Campaign,
@@ -27,6 +27,7 @@ from aiida_nvp.report.model import (
     Values,
     Verdict,
 )
+from aiida_nvp.workflows.continuation import loop_steps
 
 Children = Mapping[str, ProcessNode]
 
@@ -37,8 +38,7 @@ def collect(node: ProcessNode) -> Campaign:
     :raises InputError: if the process is neither.
     """
     top = calls(node)
-    loop_node = top.get("active_learning", node)
-    loop = calls(loop_node)
+    loop = loop_steps(top.get("active_learning", node))
     if not _is_campaign(node, top):
         raise InputError(
             f"{node.process_label}<{node.pk}> is no campaign: a report is made of a CampaignWorkChain or an "
@@ -72,7 +72,7 @@ _MAKES_DATASET = ("settle", "merge")
 
 def final_dataset(node: ProcessNode) -> DatasetData | None:
     """Return the last labelled data set under a campaign or loop, or None before there is one."""
-    loop = calls(calls(node).get("active_learning", node))
+    loop = loop_steps(calls(node).get("active_learning", node))
     cycles = reversed(range(_number_of_cycles(loop)))
     merges = [f"cycle_{index}_{step}" for index in cycles for step in _MAKES_DATASET]
     for label in (*merges, "seed_merge", "seed_label"):
@@ -106,7 +106,7 @@ def _cycle(loop: Children, index: int) -> Cycle:
         selection=_selection(loop.get(f"{name}select")),
         prediction=_prediction(loop.get(f"{name}predict")),
         labels=_labels(loop.get(f"{name}label")),
-        calibration=_values(output(loop.get(f"{name}calibrate"), "result", Dict)),
+        calibration=_calibration(loop, name),
         recheck=_labels(loop.get(f"{name}recheck")),
         dataset=_view(_cycle_dataset(loop, name)),
         verdict=_verdict(loop.get(f"{name}assess")),
@@ -161,6 +161,12 @@ def _selection(node: ProcessNode | None) -> Selection | None:
     )
 
 
+def _calibration(loop: Mapping[str, ProcessNode], name: str) -> Values:
+    """Return the calibration of a cycle, after the second look at suspect labels if there was one."""
+    again = _values(output(loop.get(f"{name}calibrate_again"), "result", Dict))
+    return again or _values(output(loop.get(f"{name}calibrate"), "result", Dict))
+
+
 def _prediction(node: ProcessNode | None) -> Prediction | None:
     predictions = output(node, "predictions", ArrayData)
     if node is None or predictions is None or "forces" not in predictions.get_arraynames():
@@ -195,6 +201,8 @@ def _verdict(node: ProcessNode | None) -> Verdict | None:
         verdict=str(values.get("verdict", "")),
         sentence=str(values.get("sentence", "")),
         criteria=tuple(values.get("criteria", ())),
+        budgets=tuple(values.get("budgets", ())),
+        forecast=str(values.get("forecast", {}).get("sentence", "")),
     )
 
 

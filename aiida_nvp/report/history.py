@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiida_nvp.report.links import NodeRef, ProcessRef
+from aiida_nvp.data.links import NodeRef, ProcessRef
 
 _UNITS = {"replica": "", "step": "", "time_ps": " ps", "temperature": " K", "score": " eV/angstrom"}
 _COMMITTEE = "committee__"

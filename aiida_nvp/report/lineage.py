@@ -17,9 +17,9 @@ from ase import Atoms
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frame import frame_id
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.links import AnyData, creator, inputs, process_ref, ref
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.report.history import LabelSource, Lineage, Proposal
-from aiida_nvp.report.links import AnyData, creator, inputs, process_ref, ref
 
 _IMPORT = "import_calculations"
 FORCE_TOLERANCE = 1e-4

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_nvp.common.frameset import FrameSet
-from aiida_nvp.report.links import NodeRef, ProcessRef
+from aiida_nvp.data.links import NodeRef, ProcessRef
 
 FloatArray = NDArray[np.float64]
 Values = Mapping[str, Any]
@@ -96,12 +96,18 @@ class Selection:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The state of the campaign after a cycle, criterion by criterion."""
+    """The state of the campaign after a cycle, criterion by criterion.
+
+    :param budgets: name, used and limit of each; ``forecast``: what one more cycle would bring. Verdicts of versions
+        before them have neither.
+    """
 
     process: ProcessRef
     verdict: str
     sentence: str
     criteria: tuple[Values, ...]
+    budgets: tuple[Values, ...] = ()
+    forecast: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from aiida import __version__ as aiida_version
 from aiida.orm import CalcJobNode, Dict, ProcessNode
 
 from aiida_nvp import __version__
+from aiida_nvp.data.links import jobs_below, output
 from aiida_nvp.report import summary
 from aiida_nvp.report.cost import cost_by_stage
 from aiida_nvp.report.document import page_environment, write_whole
@@ -28,7 +29,6 @@ from aiida_nvp.report.figures_run import (
 from aiida_nvp.report.figures_structure import structure_figures
 from aiida_nvp.report.graph import collect, final_dataset
 from aiida_nvp.report.lineage import Lineage, trace_all
-from aiida_nvp.report.links import jobs_below, output
 from aiida_nvp.report.model import Campaign, Cycle
 from aiida_nvp.report.style import colour, species_in_order, written
 

@@ -23,6 +23,7 @@ VERDICTS = {
     VerdictWord.NO_CANDIDATES: "Nothing left to label: no explored frame fell between the thresholds.",
     VerdictWord.CYCLES_USED: "The planned number of cycles is used up. A normal finish, not a proof of convergence.",
     VerdictWord.LABELS_USED: "The label budget is used up. A normal finish, not a proof of convergence.",
+    VerdictWord.CORE_HOURS_USED: "The core hours are used up. A normal finish, not a proof of convergence.",
 }
 
 

@@ -14,7 +14,7 @@ from aiida_nvp.common.elements import ANION, CATIONS
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.neighbours import find_pairs
 from aiida_nvp.structures.composition import Composition
-from aiida_nvp.structures.toy import Bonds, Table, assign_bonds, relax
+from aiida_nvp.structures.toy import KEEP_PAIRS_FROM, Bonds, Table, assign_bonds, relax
 
 FloatArray = NDArray[np.float64]
 
@@ -23,6 +23,7 @@ ROUNDS: Final = 8
 EXTRA_ROUNDS: Final = 6
 """More rounds, taken only while atoms overlap or rigid cations lack a neighbour."""
 STEPS: Final = 120
+HURRIED_STEPS: Final = 50
 REACHES: Final = (2.6, 1.4)
 """Search radius of the first and last round in units of the bond length."""
 STARTS: Final = 12
@@ -96,7 +97,9 @@ def _one_start(
         if fits and reach == REACHES[-1] and _rigid_share(symbols, positions, cell) >= RIGID_SHARE:
             break
         bonds = assign_bonds(positions, cell, symbols, float(reach))
-        positions, energy = relax(positions, cell, table, bonds, STEPS)
+        # Bonds that are assigned anew in a moment need no tight minimum, which a large cell would be slow to find.
+        hurried = len(symbols) >= KEEP_PAIRS_FROM and reach > REACHES[-1]
+        positions, energy = relax(positions, cell, table, bonds, HURRIED_STEPS if hurried else STEPS)
         fits = not table.overlaps(find_pairs(positions, cell, float(table.floor.max())))
     return _Packed(positions, energy, fits, _rigid_share(symbols, positions, cell))
 

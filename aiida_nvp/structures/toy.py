@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 
 from aiida_nvp.common.elements import ANION, CATIONS
 from aiida_nvp.common.neighbours import Pairs, find_pairs
+from aiida_nvp.structures.near import NearPairs
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -32,6 +33,8 @@ SOFT_EXCLUSION: Final = 1.15
 """An oxygen that is not bonded stays this many bond lengths away from a rigid (soft) cation."""
 FLOOR: Final = 0.78
 """A pair nearer than this times its usual length overlaps: 1.2 angstrom for P-O, 1.83 for Na-O, 1.95 for O-O."""
+KEEP_PAIRS_FROM: Final = 600
+"""Atoms from which neighbour pairs are kept from step to step; the results differ in the last digits only."""
 ANION_VALENCE_LIMIT: Final = 2.6
 """Bond valence an oxygen accepts: 2 on average in any neutral oxide, and some slack for disorder."""
 
@@ -85,13 +88,19 @@ class Bonds:
 
 
 def energy_and_gradient(
-    positions: FloatArray, cell: FloatArray, table: Table, bonds: Bonds
+    positions: FloatArray, cell: FloatArray, table: Table, bonds: Bonds, near: NearPairs | None = None
 ) -> tuple[float, FloatArray]:
-    """Return harmonic bonds plus a harmonic contact repulsion of all other pairs, and the gradient (N, 3)."""
+    """Return harmonic bonds plus a harmonic contact repulsion of all other pairs, and the gradient (N, 3).
+
+    :param near: pairs of a large cubic cell; without them all pairs are searched.
+    """
     kinds = table.kinds
-    pairs = find_pairs(positions, cell, float(table.contact.max()), half=True)
-    energy, slope = _repulsion(pairs.distance, table.contact[kinds[pairs.first], kinds[pairs.second]])
-    gradient = _scatter(positions, cell, (pairs.first, pairs.second, pairs.shift), slope)
+    if near is None:
+        pairs = find_pairs(positions, cell, float(table.contact.max()), half=True)
+        energy, slope = _repulsion(pairs.distance, table.contact[kinds[pairs.first], kinds[pairs.second]])
+        gradient = _scatter(positions, cell, (pairs.first, pairs.second, pairs.shift), slope)
+    else:
+        energy, gradient = _near_repulsion(positions, near)
     if len(bonds.first):
         apart = positions[bonds.second] - positions[bonds.first] + bonds.shift @ cell
         distance = np.linalg.norm(apart, axis=1)
@@ -139,10 +148,14 @@ def assign_bonds(positions: FloatArray, cell: FloatArray, symbols: Sequence[str]
 
 
 def relax(positions: FloatArray, cell: FloatArray, table: Table, bonds: Bonds, steps: int) -> tuple[FloatArray, float]:
-    """Return positions (N, 3) after at most ``steps`` of L-BFGS, and their energy."""
+    """Return positions (N, 3) after at most ``steps`` of L-BFGS, and their energy.
+
+    :param cell: (3, 3) angstrom, cubic.
+    """
+    near = NearPairs(float(cell[0, 0]), table.kinds, table.contact) if len(positions) >= KEEP_PAIRS_FROM else None
 
     def fun(flat: FloatArray) -> tuple[float, FloatArray]:
-        energy, gradient = energy_and_gradient(flat.reshape(-1, 3), cell, table, bonds)
+        energy, gradient = energy_and_gradient(flat.reshape(-1, 3), cell, table, bonds, near)
         return energy, gradient.ravel()
 
     result = minimize(fun, positions.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": steps})
@@ -182,6 +195,13 @@ def _repulsion(distance: FloatArray, contact: FloatArray) -> tuple[float, FloatA
     return 0.5 * CONTACT_STIFFNESS * float(overlap @ overlap), -CONTACT_STIFFNESS * overlap
 
 
+def _near_repulsion(positions: FloatArray, near: NearPairs) -> tuple[float, FloatArray]:
+    first, second, apart, contact = near.touching(positions)
+    distance = np.linalg.norm(apart, axis=1)
+    energy, slope = _repulsion(distance, contact)
+    return energy, _add_up(len(positions), first, second, (slope / np.maximum(distance, 1e-9))[:, None] * apart)
+
+
 def _scatter(
     positions: FloatArray, cell: FloatArray, pairs: tuple[IntArray, IntArray, FloatArray], slope: FloatArray
 ) -> FloatArray:
@@ -189,8 +209,10 @@ def _scatter(
     first, second, shift = pairs
     apart = positions[second] - positions[first] + shift @ cell
     unit = apart / np.maximum(np.linalg.norm(apart, axis=1), 1e-9)[:, None]
-    push = slope[:, None] * unit
-    count = len(positions)
+    return _add_up(len(positions), first, second, slope[:, None] * unit)
+
+
+def _add_up(count: int, first: IntArray, second: IntArray, push: FloatArray) -> FloatArray:
     columns = [
         np.bincount(second, push[:, axis], minlength=count) - np.bincount(first, push[:, axis], minlength=count)
         for axis in range(3)

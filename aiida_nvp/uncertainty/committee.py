@@ -98,11 +98,13 @@ class Prediction:
     :param energy: (M, F) eV.
     :param forces: (M, N, 3) eV/angstrom.
     :param features: (N, d) of each atom in the first member; None where that model has none.
+    :param stress: (M, F, 3, 3) eV/angstrom^3, positive under tension, without the part of the moving atoms.
     """
 
     energy: FloatArray
     forces: FloatArray
     features: FloatArray | None = None
+    stress: FloatArray | None = None
 
 
 class AllegroMember:
@@ -126,7 +128,7 @@ class AllegroMember:
                 )
         except (OSError, ValueError, KeyError, AttributeError, ImportError, AssertionError) as error:
             raise InputError(f"cannot load the potential {Path(package).name}: {error}") from error
-        except (RuntimeError, EOFError, UnpicklingError) as error:
+        except (RuntimeError, EOFError, UnpicklingError, IndexError, TypeError, NameError) as error:
             raise InputError(f"the potential {Path(package).name} is damaged or no package: {error}") from error
         self.model: Any = calculator.model
         self.types: tuple[str, ...] = tuple(self.model.type_names)
@@ -250,6 +252,9 @@ class Committee:
             np.concatenate([driven.energy[:1], others.energy]),
             np.concatenate([driven.forces[:1], others.forces]),
             driven.features,
+            None
+            if driven.stress is None or others.stress is None
+            else np.concatenate([driven.stress[:1], others.stress]),
         )
 
     def drive(self, systems: Systems) -> Prediction:
@@ -271,13 +276,19 @@ class Committee:
     def _predict(self, systems: Systems, members: Sequence[Member]) -> Prediction:
         energy = np.full((len(members), len(systems.cells)), np.nan)
         forces = np.full((len(members), len(systems.numbers), 3), np.nan)
+        stress = np.full((len(members), len(systems.cells), 3, 3), np.nan)
+        volume = np.abs(np.linalg.det(systems.cells))
+        owner = np.repeat(np.arange(len(systems.cells)), np.diff(systems.offsets))
         features: FloatArray | None = None
         for frames, atoms, graph in graphs(systems, self.cutoff):
+            cell_of_edge = owner[atoms][graph.first] - frames[0]
             starts = systems.offsets[frames] - systems.offsets[frames][0]
             for index, member in enumerate(members):
                 answer = member.evaluate(graph)
                 energy[index, frames] = np.add.reduceat(answer.energies, starts)
                 forces[index, atoms] = pull_on_atoms(graph, answer.derivative)
+                virial = _virial(graph, answer.derivative, cell_of_edge, len(frames))
+                stress[index, frames] = virial / volume[frames, None, None]
                 if index == 0 and answer.features is not None:
                     if features is None:
                         features = np.full((len(systems.numbers), answer.features.shape[1]), np.nan)
@@ -286,9 +297,19 @@ class Committee:
         mine = np.repeat(broken, np.diff(systems.offsets))
         energy[:, broken] = np.nan
         forces[:, mine] = np.nan
+        stress[:, broken] = np.nan
         if features is not None:
             features[mine] = np.nan
-        return Prediction(energy, forces, features)
+        return Prediction(energy, forces, features, stress)
+
+
+def _virial(graph: Graph, derivative: FloatArray, cell_of_edge: IntArray, count: int) -> FloatArray:
+    """Return (F, 3, 3) the derivative of each energy by a strain: every edge vector grows with its own share."""
+    terms = (graph.vectors[:, :, None] * derivative[:, None, :]).reshape(-1, 9)
+    columns = [np.bincount(cell_of_edge, terms[:, column], count) for column in range(9)]
+    tensor = np.stack(columns, axis=1).reshape(count, 3, 3)
+    # Symmetric already but for rounding, because energies do not change under a rotation.
+    return np.asarray(0.5 * (tensor + tensor.transpose(0, 2, 1)), dtype=float)
 
 
 def _to_numpy(values: torch.Tensor) -> FloatArray:
@@ -296,10 +317,11 @@ def _to_numpy(values: torch.Tensor) -> FloatArray:
 
 
 def finite_systems(systems: Systems) -> NDArray[np.bool_]:
-    """Return (F,) whether all positions of a system are numbers."""
+    """Return (F,) whether all positions and the cell of a system are numbers."""
     finite = np.isfinite(systems.positions).all(axis=1)
     starts = systems.offsets[:-1]
-    return np.asarray(np.logical_and.reduceat(finite, starts) if len(starts) else np.empty(0), dtype=bool)
+    whole = np.asarray(np.logical_and.reduceat(finite, starts) if len(starts) else np.empty(0), dtype=bool)
+    return whole & np.isfinite(systems.cells).all(axis=(1, 2))
 
 
 def graphs(systems: Systems, cutoff: float) -> Iterator[tuple[IntArray, slice, Graph]]:

@@ -1,7 +1,8 @@
 """Stage ``analyse``: structure and transport of the stages of a trajectory.
 
 Reads ``trajectory.h5``. ``input.json``: ``stages`` [{index, name, temperature}], ``pairs`` {"P-O": longest bond}, and
-optionally ``mobile`` species, ``bin_width``, ``forbidden_distance``, ``structure`` and ``structure_frames``.
+optionally ``mobile`` species, ``charges``, ``glass_transition``, ``bin_width``, ``forbidden_distance``,
+``structure`` and ``structure_frames``.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from aiida_nvp.analysis.structure.report import UNITS as STRUCTURE_UNITS
 from aiida_nvp.analysis.structure.report import StructureReport
 from aiida_nvp.analysis.structure.species import pair_names
 from aiida_nvp.analysis.structure.tally import Distribution
-from aiida_nvp.analysis.transport.msd import diffusion, mean_square_displacement
-from aiida_nvp.analysis.transport.paths import frame_interval
+from aiida_nvp.analysis.transport.arrhenius import FEWEST_TEMPERATURES
+from aiida_nvp.analysis.transport.mobility_report import UNITS as MOBILITY_UNITS
+from aiida_nvp.analysis.transport.mobility_report import MobilitySettings, activation, mobility_of
+from aiida_nvp.analysis.transport.paths import MemoryPaths, frame_interval
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.trajectory import Trajectory, read_trajectory
 from aiida_nvp.worker.job import Job
@@ -39,14 +42,12 @@ UNITS = STRUCTURE_UNITS | {
     "g": "1",
     "distance": "angstrom",
     "cutoff": "angstrom",
-    "lag": "ps",
     "time": "ps",
-    "msd": "angstrom^2",
-    "diffusivity": "m^2/s",
     "temperature": "K",
     "density_ratio": "1 (local density over mean density)",
     "barrier": "eV",
     "barrier_kt": "kT",
+    **MOBILITY_UNITS,
 }
 
 SEARCH_RADIUS = 3.5
@@ -85,9 +86,11 @@ def analyse(
     results = _object(
         {
             "stages": stages,
+            **_activation(stages, settings),
             "units": UNITS,
             "conventions": {
-                "errors": "standard errors: blocks of frames for structure, groups of ions for displacements",
+                "errors": "standard errors: blocks of frames for structure, groups of ions for displacements; "
+                "diffusivities by generalised least squares",
                 "pairs": "centre-ligand; g(r) names the heavier species first",
                 "msd": "all time origins, motion of the centre of mass removed",
             },
@@ -113,8 +116,8 @@ def _stage(
         "n_frames": len(frames),
         "interval_ps": interval,
         **_structure(sample, settings, rules, arrays, prefix),
-        "msd": _displacements(frames, arrays, prefix),
         **_percolation(frames, settings.mobile, stage.get("temperature")),
+        **_mobility(frames, stage.get("temperature"), settings, arrays, prefix),
     }
 
 
@@ -173,16 +176,21 @@ def _counts(counts: Distribution) -> dict[str, Any]:
     return {"mean": counts.mean, "error": counts.error, "shares": shares}
 
 
-def _displacements(frames: Trajectory, arrays: Arrays, prefix: str) -> dict[str, Any]:
-    summary = {}
-    for species in sorted(set(frames.symbols)):
-        msd = mean_square_displacement(frames, species)
-        arrays[f"{prefix}lag_ps"] = msd.lag_ps
-        arrays[f"{prefix}msd_{species}"] = msd.total
-        arrays[f"{prefix}msd_error_{species}"] = msd.error
-        arrays[f"{prefix}msd_axes_{species}"] = msd.axes
-        summary[species] = asdict(diffusion(msd))
-    return summary
+def _mobility(
+    frames: Trajectory, temperature: float | None, settings: AnalyseSettings, arrays: Arrays, prefix: str
+) -> dict[str, Any]:
+    wanted = MobilitySettings(settings.mobile, settings.charges)
+    numbers, curves = mobility_of(MemoryPaths(frames), sorted(set(frames.symbols)), temperature, wanted)
+    arrays.update({f"{prefix}{name}": values for name, values in curves.items()})
+    return numbers
+
+
+def _activation(stages: list[dict[str, Any]], settings: AnalyseSettings) -> dict[str, Any]:
+    """Return the entry ``activation`` where a mobile species was seen at two temperatures at least."""
+    temperatures = {stage["temperature"] for stage in stages if stage.get("temperature")}
+    if settings.mobile is None or len(temperatures) < FEWEST_TEMPERATURES:
+        return {}
+    return {"activation": activation(stages, settings.mobile, settings.glass_transition)}
 
 
 def _object(values: Mapping[str, object]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 Input: ``frames.npz`` (start frames), ``member_*.nequip.zip`` and in ``input.json`` the keys ``parameters``
 (:class:`~aiida_nvp.worker.settings.ExploreSettings`), ``members``, ``seed``, and optionally ``calibration``
-(outcome of nvp.calibrate) and ``max_wallclock_s``; ``statistics.npz`` of the first member if there is one. Output:
-``candidates.npz``, ``arrays.npz``, ``output.json``.
+(outcome of nvp.calibrate) and ``max_wallclock_s``; ``statistics.npz`` of the first member if there is one. Where a
+``checkpoint.npz`` lies in the folder, the exploration that was stopped there goes on as if it had never been. Output:
+``candidates.npz``, ``arrays.npz``, ``output.json``, and ``checkpoint.npz`` where replicas are left unfinished.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ from aiida_nvp.uncertainty.error_model import ErrorModel
 from aiida_nvp.uncertainty.judge import Judge
 from aiida_nvp.worker.job import FRAMES_FILE, Job, member_file
 from aiida_nvp.worker.md import seconds_to_use
-from aiida_nvp.worker.replicas import Plan, Replica, explore
-from aiida_nvp.worker.settings import CANDIDATES_FILE, ExploreSettings, read_settings
+from aiida_nvp.worker.pool import explore
+from aiida_nvp.worker.replica_store import pack_replicas, unpack_replicas
+from aiida_nvp.worker.replicas import DIGITS, Plan, Replica
+from aiida_nvp.worker.settings import CANDIDATES_FILE, CHECKPOINT_FILE, ExploreSettings, read_settings
 from aiida_nvp.worker.statistics import read_statistics
 
 FloatArray = NDArray[np.float64]
@@ -45,13 +48,17 @@ def run(job: Job) -> dict[str, Any]:
     """
     started = time.monotonic()
     plan = _plan(job)
-    watch = _Watch(job, plan.settings.replicas)
+    replicas = _begin(job, plan)
+    watch = _Watch(job, sum(not replica.finished for replica in replicas))
     packages = [job.path(member_file(index)) for index in range(int(job.inputs["members"]))]
     processes = min(plan.settings.processes, plan.settings.replicas)
     if processes == 1:
-        replicas = explore(Committee.load(packages), plan, range(plan.settings.replicas), watch.count)
+        replicas = explore(Committee.load(packages), plan, replicas, watch.count)
     else:
-        replicas = _spread(packages, plan, processes, watch)
+        replicas = _spread(packages, plan, (replicas, processes), watch)
+    if not all(replica.finished for replica in replicas):
+        job.write_arrays(pack_replicas(replicas), CHECKPOINT_FILE)
+        job.progress(checkpoint=sum(replica.step for replica in replicas))
     _write_candidates(job, plan, replicas)
     return {"replicas": [replica.summary() for replica in replicas], "totals": _totals(plan, replicas, started)}
 
@@ -103,16 +110,17 @@ def _start_child(totals: SynchronizedArray[int], stop: Event) -> None:
     _child["watch"] = _SharedWatch(totals, stop)
 
 
-def _run_child(packages: Sequence[Path], plan: Plan, replicas: Sequence[int]) -> list[Replica]:
+def _run_child(packages: Sequence[Path], plan: Plan, replicas: Sequence[Replica]) -> list[Replica]:
     return explore(Committee.load(packages), plan, replicas, _child["watch"].count)
 
 
-def _spread(packages: Sequence[Path], plan: Plan, processes: int, watch: _Watch) -> list[Replica]:
+def _spread(packages: Sequence[Path], plan: Plan, work: tuple[Sequence[Replica], int], watch: _Watch) -> list[Replica]:
+    replicas, processes = work
     # Threads of torch do not survive a fork, so the children start afresh.
     context = multiprocessing.get_context("spawn")
     totals, stop = context.Array("q", 2), context.Event()
     with ProcessPoolExecutor(processes, context, _start_child, (totals, stop)) as pool:
-        shares = [range(first, plan.settings.replicas, processes) for first in range(processes)]
+        shares = [replicas[first::processes] for first in range(processes)]
         futures: set[Future[list[Replica]]] = {pool.submit(_run_child, packages, plan, share) for share in shares}
         pending = futures
         while pending:
@@ -134,9 +142,17 @@ def _plan(job: Job) -> Plan:
     return Plan(settings, starts, int(job.inputs["seed"]), judge, float(threshold), bool(calibration))
 
 
+def _begin(job: Job, plan: Plan) -> list[Replica]:
+    """Return new replicas, or those of an exploration that was stopped."""
+    path = job.path(CHECKPOINT_FILE)
+    if path.exists():
+        return unpack_replicas(path, plan)
+    return [plan.new_replica(index) for index in range(plan.settings.replicas)]
+
+
 def _atoms(plan: Plan, replicas: Sequence[Replica]) -> list[Atoms]:
     return [
-        Atoms(start.numbers, candidate.positions, cell=start.cell, pbc=start.pbc)
+        Atoms(start.numbers, candidate.positions, cell=candidate.cell, pbc=start.pbc)
         for replica in replicas
         for start in (plan.starts.atoms(replica.start),)
         for candidate in replica.candidates
@@ -164,14 +180,18 @@ def _write_candidates(job: Job, plan: Plan, replicas: Sequence[Replica]) -> None
 def _totals(plan: Plan, replicas: Sequence[Replica], started: float) -> dict[str, Any]:
     wall = time.monotonic() - started
     sizes = np.diff(plan.starts.offsets)
-    atom_steps = sum(replica.steps * int(sizes[replica.start]) for replica in replicas)
-    steps = sum(replica.steps for replica in replicas)
+    atom_steps = sum(replica.step * int(sizes[replica.start]) for replica in replicas)
+    steps = sum(replica.step for replica in replicas)
+    drifts = [drift for replica in replicas if (drift := replica.drift.summary()) is not None]
     return {
         "replicas": len(replicas),
         "steps": steps,
-        "simulated_ps": plan.settings.time_ps(steps),
+        "simulated_ps": round(sum(replica.course.time_ps(replica.step) for replica in replicas), DIGITS),
         "candidates": sum(len(replica.candidates) for replica in replicas),
         "stop_reasons": dict(Counter(replica.stop_reason.value for replica in replicas)),
+        "unfinished": sum(not replica.finished for replica in replicas),
+        "halvings": sum(len(replica.halvings) for replica in replicas),
+        "largest_drift_mev_ps": max(drifts, key=abs, default=None),
         "calibrated": plan.calibrated,
         "early_looks": sum(replica.early_looks for replica in replicas),
         "break_threshold": plan.break_threshold,

@@ -16,7 +16,7 @@ from pathlib import Path
 from aiida_nvp.common.errors import InputError, WorkerError
 from aiida_nvp.worker.job import ERROR_FILE, OUTPUT_FILE, Job
 
-STAGES = ("train", "explore", "evaluate", "produce", "analyse", "rehearse")
+STAGES = ("train", "explore", "evaluate", "produce", "analyse", "rehearse", "compile")
 """Each is a module of this package with ``run(job) -> dict``, the content of ``output.json``."""
 
 ERROR_INPUT = "ERROR_WORKER_INPUT"

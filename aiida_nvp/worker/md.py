@@ -1,12 +1,8 @@
-"""Langevin dynamics of several independent cells at once, shared by exploration and production.
-
-All cells advance together because one model call for many small cells costs little more than for one. Each cell has
-its own random numbers, so its noise does not depend on what else is in the batch.
-"""
+"""Several independent cells on their way, shared by exploration and production."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,27 +12,16 @@ from numpy.typing import NDArray
 from vesin import NeighborList
 
 from aiida_nvp.common.frameset import FrameSet
-from aiida_nvp.common.units import BOLTZMANN_EV_K, FEMTOSECOND_ASE
-from aiida_nvp.uncertainty.committee import Prediction, Systems
+from aiida_nvp.common.units import BOLTZMANN_EV_K
+from aiida_nvp.common.vocabulary import StopReason
+from aiida_nvp.uncertainty.committee import Prediction
 from aiida_nvp.uncertainty.score import FrameScores, frame_scores
-from aiida_nvp.worker.settings import Dynamics, Stage
+from aiida_nvp.worker.settings import Dynamics
 
 FloatArray = NDArray[np.float64]
 
-
-def thermostat(stages: Sequence[Stage]) -> FloatArray:
-    """Return (steps + 1,) the temperature before the first step and at each step, in K."""
-    ramps = [
-        stage.temperature_from
-        + (stage.temperature_to - stage.temperature_from) * np.arange(1, stage.steps + 1) / stage.steps
-        for stage in stages
-    ]
-    return np.concatenate([[stages[0].temperature_from], *ramps])
-
-
-def stage_of_step(stages: Sequence[Stage]) -> NDArray[np.int64]:
-    """Return (steps + 1,) the index of the stage to which each step belongs."""
-    return np.concatenate([[0], np.repeat(np.arange(len(stages)), [stage.steps for stage in stages])])
+CURABLE = frozenset({StopReason.ENERGY_DRIFT, StopReason.LARGE_STEP})
+"""What a shorter time step may cure."""
 
 
 @dataclass
@@ -60,13 +45,24 @@ class Walkers:
         self.owner = np.repeat(np.arange(len(self.cells)), np.diff(self.offsets))
         self._total_mass = np.bincount(self.owner, self.masses)
         # The centre of mass is at rest, which takes three degrees of freedom away.
-        self._freedom = np.maximum(3 * np.diff(self.offsets) - 3, 1)
+        self.freedom = np.maximum(3 * np.diff(self.offsets) - 3, 1)
 
     @classmethod
     def at_rest(cls, frames: FrameSet) -> Walkers:
         """Return the frames with no velocities."""
+        still = np.zeros_like(frames.positions)
+        return cls(frames.numbers, frames.offsets, frames.cells.copy(), frames.positions.copy(), still)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Walkers]) -> Walkers:
+        """Return the cells of all parts, in order."""
+        sizes = np.concatenate([np.diff(part.offsets) for part in parts])
         return cls(
-            frames.numbers, frames.offsets, frames.cells, frames.positions.copy(), np.zeros_like(frames.positions)
+            np.concatenate([part.numbers for part in parts]),
+            np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            np.concatenate([part.cells for part in parts]),
+            np.concatenate([part.positions for part in parts]),
+            np.concatenate([part.velocities for part in parts]),
         )
 
     def __len__(self) -> int:
@@ -78,7 +74,7 @@ class Walkers:
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
     def subset(self, keep: NDArray[np.int64]) -> Walkers:
-        """Return the cells at the indices ``keep``."""
+        """Return the cells at the indices ``keep``, which rise."""
         atoms = np.isin(self.owner, keep)
         sizes = np.diff(self.offsets)[keep]
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
@@ -87,20 +83,29 @@ class Walkers:
     def temperature(self) -> FloatArray:
         """Return (R,) kinetic temperatures in K."""
         twice_kinetic = np.bincount(self.owner, self.masses * np.square(self.velocities).sum(axis=1))
-        return np.asarray(twice_kinetic / (self._freedom * BOLTZMANN_EV_K), dtype=float)
+        return np.asarray(twice_kinetic / (self.freedom * BOLTZMANN_EV_K), dtype=float)
 
     def kinetic_energy(self) -> FloatArray:
         """Return (R,) kinetic energies in eV."""
         energy = np.bincount(self.owner, 0.5 * self.masses * np.square(self.velocities).sum(axis=1))
         return np.asarray(energy, dtype=float)
 
-    def thermal_noise(self, temperature: FloatArray, generators: Sequence[np.random.Generator]) -> FloatArray:
+    def volume(self) -> FloatArray:
+        """Return (R,) volumes in angstrom^3."""
+        return np.asarray(np.abs(np.linalg.det(self.cells)), dtype=float)
+
+    def fastest(self) -> FloatArray:
+        """Return (R,) the largest speed of an atom, angstrom per ASE time unit."""
+        return np.sqrt(np.maximum.reduceat(np.square(self.velocities).sum(axis=1), self.offsets[:-1]))
+
+    def thermal_noise(self, temperature: FloatArray, generators: Sequence[np.random.Generator | None]) -> FloatArray:
         """Return (N, 3) Maxwell-Boltzmann velocities with zero total momentum in each cell.
 
-        :param temperature: (R,) K; ``generators``: one a cell.
+        :param temperature: (R,) K; ``generators``: one a cell, None for no velocities.
         """
-        sizes = np.diff(self.offsets)
-        normal = np.concatenate([g.standard_normal((int(n), 3)) for g, n in zip(generators, sizes, strict=True)])
+        shapes = [(int(size), 3) for size in np.diff(self.offsets)]
+        pairs = zip(generators, shapes, strict=True)
+        normal = np.concatenate([np.zeros(n) if g is None else g.standard_normal(n) for g, n in pairs])
         width = np.sqrt(BOLTZMANN_EV_K * temperature[self.owner] / self.masses)
         return self._without_drift(normal * width[:, None])
 
@@ -146,65 +151,45 @@ def walker_scores(walkers: Walkers, expected: FloatArray) -> FrameScores:
 
 def part_of(prediction: Prediction, which: NDArray[np.int64], atoms: NDArray[np.bool_]) -> Prediction:
     """Return what was predicted of the systems at the indices ``which``, whose atoms are those of the mask."""
-    features = prediction.features
+    features, stress = prediction.features, prediction.stress
     return Prediction(
-        prediction.energy[:, which], prediction.forces[:, atoms], None if features is None else features[atoms]
+        prediction.energy[:, which],
+        prediction.forces[:, atoms],
+        None if features is None else features[atoms],
+        None if stress is None else stress[:, which],
     )
+
+
+def joined_prediction(parts: Sequence[Prediction]) -> Prediction:
+    """Return what was predicted of all parts, as if they had been asked about together."""
+    features = [part.features for part in parts if part.features is not None]
+    stress = [part.stress for part in parts if part.stress is not None]
+    return Prediction(
+        np.concatenate([part.energy for part in parts], axis=1),
+        np.concatenate([part.forces for part in parts], axis=1),
+        np.concatenate(features) if len(features) == len(parts) else None,
+        np.concatenate(stress, axis=1) if len(stress) == len(parts) else None,
+    )
+
+
+def out_of_bounds(walkers: Walkers, volumes: FloatArray, dynamics: Dynamics) -> list[StopReason | None]:
+    """Return for each cell whether it left what the settings allow.
+
+    :param volumes: (R,) of the cells at their start, angstrom^3.
+    """
+    reasons: list[StopReason | None] = []
+    for kelvin, ratio in zip(walkers.temperature(), walkers.volume() / volumes, strict=True):
+        if not (np.isfinite(kelvin) and np.isfinite(ratio)):
+            reasons.append(StopReason.NOT_A_NUMBER)
+        elif kelvin > dynamics.max_temperature:
+            reasons.append(StopReason.TEMPERATURE)
+        else:
+            fits = 1 / dynamics.max_volume_ratio <= ratio <= dynamics.max_volume_ratio
+            reasons.append(None if fits else StopReason.VOLUME)
+    return reasons
 
 
 def seconds_to_use(inputs: Mapping[str, Any]) -> float:
     """Return how long a job may work so that there is time left to write what it has; infinite without a limit."""
     limit = inputs.get("max_wallclock_s")
     return float(limit) - min(120.0, 0.1 * float(limit)) if limit else float("inf")
-
-
-class Langevin:
-    """BAOAB Langevin integrator (Leimkuhler and Matthews, doi:10.1063/1.4802990) at fixed cells.
-
-    :param walkers: the cells; changed in place.
-    :param force: gives energies and forces, for example ``Committee.drive``.
-    :param dynamics: time step and friction.
-    :param generators: one a cell; their state is all the randomness there is.
-    """
-
-    def __init__(
-        self,
-        walkers: Walkers,
-        force: Callable[[Systems], Prediction],
-        dynamics: Dynamics,
-        generators: Sequence[np.random.Generator],
-    ) -> None:
-        """Evaluate the forces at the start."""
-        self.walkers = walkers
-        self.generators = list(generators)
-        self._force = force
-        self._dt = dynamics.timestep_fs * FEMTOSECOND_ASE
-        self._keep = float(np.exp(-dynamics.friction_per_fs * dynamics.timestep_fs))
-        self.driven: Prediction
-        self.energy: FloatArray
-        self.forces: FloatArray
-        self._evaluate()
-
-    def step(self, temperature: FloatArray) -> None:
-        """Advance every cell by one step with its thermostat at ``temperature`` (R,) K."""
-        walkers = self.walkers
-        kick = 0.5 * self._dt / walkers.masses[:, None]
-        walkers.velocities += kick * self.forces
-        walkers.positions += 0.5 * self._dt * walkers.velocities
-        walkers.velocities *= self._keep
-        walkers.velocities += np.sqrt(1.0 - self._keep**2) * walkers.thermal_noise(temperature, self.generators)
-        walkers.positions += 0.5 * self._dt * walkers.velocities
-        self._evaluate()
-        walkers.velocities += kick * self.forces
-
-    def keep(self, which: NDArray[np.int64]) -> None:
-        """Go on with the cells at the indices ``which`` only."""
-        atoms = np.isin(self.walkers.owner, which)
-        self.walkers = self.walkers.subset(which)
-        self.generators = [self.generators[index] for index in which]
-        self.driven = part_of(self.driven, which, atoms)
-        self.energy, self.forces = self.driven.energy[0], self.driven.forces[0]
-
-    def _evaluate(self) -> None:
-        self.driven = self._force(self.walkers)
-        self.energy, self.forces = self.driven.energy[0], self.driven.forces[0]

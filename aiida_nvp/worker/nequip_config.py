@@ -29,8 +29,10 @@ class TrainingPlan:
     """What differs between two trainings of one potential.
 
     :param seed: of initialisation and of the order of the frames.
-    :param shifts: energy of a lone atom of each species, eV; unused when there is a parent, whose shifts stay.
+    :param shifts: energy of a lone atom of each species, eV; unused when there is a parent.
     :param warm_start: whether ``parent.nequip.zip`` lies in the job folder and gives the first weights.
+    :param refit: whether the parent's energy shifts have to be fitted to the frames, because it comes from elsewhere.
+    :param parent_shifts: what they are after that, eV, of the species that the frames hold.
     :param resume: whether ``last.ckpt`` lies in the job folder and the same training goes on from there.
     :param rate_factor: factor on the learning rate, below one after a divergence.
     """
@@ -38,6 +40,8 @@ class TrainingPlan:
     seed: int
     shifts: Mapping[str, float] = field(default_factory=dict)
     warm_start: bool = False
+    refit: bool = False
+    parent_shifts: Mapping[str, float] = field(default_factory=dict)
     resume: bool = False
     rate_factor: float = 1.0
 
@@ -74,7 +78,7 @@ def nequip_config(definition: PotentialDefinition, plan: TrainingPlan) -> dict[s
             **_module(
                 definition, (training.warm_learning_rate if plan.warm_start else training.learning_rate), plan, epochs
             ),
-            "model": _parent_model() if plan.warm_start else allegro_model(definition, plan),
+            "model": _parent_model(plan) if plan.warm_start else allegro_model(definition, plan),
         },
     }
     if plan.resume:
@@ -138,8 +142,16 @@ def dataset_config(name: str, definition: PotentialDefinition) -> dict[str, Any]
     }
 
 
-def _parent_model() -> dict[str, Any]:
-    return {"_target_": "nequip.model.ModelFromPackage", "package_path": PARENT_FILE}
+def _parent_model(plan: TrainingPlan) -> dict[str, Any]:
+    parent = {"_target_": "nequip.model.ModelFromPackage", "package_path": PARENT_FILE}
+    if not plan.parent_shifts:
+        return parent
+    shifts = {symbol: float(value) for symbol, value in plan.parent_shifts.items()}
+    return {
+        "_target_": "nequip.model.modify",
+        "modifiers": [{"modifier": "modify_PerTypeScaleShift", "shifts": shifts}],
+        "model": parent,
+    }
 
 
 def _data(definition: PotentialDefinition, plan: TrainingPlan) -> dict[str, Any]:

@@ -12,32 +12,32 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiida_nvp.analysis.structure.settings import StructureSettings
-from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Kelvin, Positive, TimestepFs
+from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Positive, TimestepFs
 from aiida_nvp.common.errors import InputError
-from aiida_nvp.common.units import FEMTOSECONDS_PER_PICOSECOND
+from aiida_nvp.common.stages import Stage
 from aiida_nvp.common.validation import Model, validated
 
+SIGMA_TARGET = "ase-sigma"
+TARGETS = {"ase": "ase", "lammps": "pair_allegro", "torchsim": "batch", SIGMA_TARGET: "ase"}
+"""Engines that a potential can be compiled for, each with nequip's compile target."""
+COMPILED_FILE = "compiled.nequip.pt2"
 CANDIDATES_FILE = "candidates.npz"
 CHECKPOINT_FILE = "checkpoint.npz"
+"""State of a production run or of an exploration that was stopped."""
 TRAJECTORY_FILE = "trajectory.h5"
-
-
-class Stage(BaseModel):
-    """A number of steps with the thermostat moving linearly from one temperature to another (K)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    steps: Count
-    temperature_from: Kelvin
-    temperature_to: Kelvin
-    name: str = ""
 
 
 class Dynamics(BaseModel):
     """What every molecular-dynamics job needs to know.
 
+    :param timestep_fs: with ``friction_per_fs``, of the stages that name none of their own.
     :param max_temperature: K; a cell hotter than this has exploded.
     :param min_distance_scale: two atoms nearer than this times the sum of their covalent radii have fused.
+    :param max_volume_ratio: a cell larger or smaller than its start by more than this factor is a gas or a ruin.
+    :param max_drift_mev_ps: meV an atom and ps by which the conserved energy may drift.
+    :param max_displacement: angstrom that an atom may move in one step.
+    :param halvings: times that a run may go back to its last good frame and on with half the time step, because the
+        energy drifted or an atom moved too far.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,10 +46,10 @@ class Dynamics(BaseModel):
     friction_per_fs: FrictionPerFs = 0.02
     max_temperature: Positive = 10000.0
     min_distance_scale: DistanceScale = 0.5
-
-    def time_ps(self, step: int) -> float:
-        """Return the time of a step in ps."""
-        return round(step * self.timestep_fs / FEMTOSECONDS_PER_PICOSECOND, 9)
+    max_volume_ratio: Annotated[float, Field(gt=1)] = 1.5
+    max_drift_mev_ps: Positive = 20.0
+    max_displacement: Positive = 0.12
+    halvings: Annotated[CountFromZero, Field(le=10)] = 2
 
 
 Schedule = Annotated[tuple[Stage, ...], Field(min_length=1)]
@@ -97,7 +97,9 @@ class AnalyseSettings:
 
     :param stages: mappings with ``index`` and, if wanted, ``name`` and ``temperature``.
     :param pairs: longest bond (angstrom) by pair ``centre-ligand``.
-    :param mobile: species whose percolation is asked for; none is measured without it.
+    :param mobile: species whose percolation, displacements and jumps are asked for; none is measured without it.
+    :param charges: elementary charges of an ion by species, for the conductivity.
+    :param glass_transition: K; runs above it tell of the melt and are left out of the activation energy.
     :param bin_width: bin of g(r) (angstrom).
     :param forbidden_distance: no two atoms belong closer (angstrom).
     :param structure: what else to measure of the structure.
@@ -107,6 +109,8 @@ class AnalyseSettings:
     stages: tuple[Mapping[str, Any], ...]
     pairs: Mapping[str, float]
     mobile: str | None = None
+    charges: Mapping[str, float] = field(default_factory=dict)
+    glass_transition: float | None = None
     bin_width: float = 0.05
     forbidden_distance: float = 1.1
     structure: StructureSettings = field(default_factory=StructureSettings)

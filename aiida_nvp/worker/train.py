@@ -11,7 +11,8 @@ from __future__ import annotations
 import csv
 import importlib
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def run(job: Job) -> dict[str, Any]:
     # Imports of torch and nequip cost seconds: they wait until the input has proved good.
     session = importlib.import_module("aiida_nvp.worker.training_run")
     if task.plan.warm_start:
-        session.check_parent(job.path(PARENT_FILE), task.definition)
+        task = _with_parent(job.path(PARENT_FILE), task, session.check_parent)
     start = time.monotonic()
     outcome = session.train(job, task)
     trained = time.monotonic()
@@ -98,6 +99,7 @@ def run(job: Job) -> dict[str, Any]:
         "n_test": len(task.split.test),
         "accelerator": outcome.accelerator,
         "warm_start": task.plan.warm_start,
+        "refitted_shifts": dict(task.plan.parent_shifts),
         "errors": errors,
         "force_rms": task.force_rms,
         "types": list(task.definition.species),
@@ -124,6 +126,7 @@ def read_task(job: Job) -> Task:
         seed=int(inputs["seed"]),
         shifts=inputs.get("shifts", {}),
         warm_start=job.path(PARENT_FILE).exists(),
+        refit=bool(inputs.get("refit_shifts", False)),
         resume=job.path(LAST_CHECKPOINT).exists(),
         rate_factor=float(inputs.get("rate_factor", 1.0)),
     )
@@ -135,6 +138,16 @@ def read_task(job: Job) -> Task:
         frozen_test(trajectory_keys(frames), definition.committee.test_fraction),
     )
     return Task(definition, plan, frames, split, inputs.get("max_wallclock_s"))
+
+
+def _with_parent(path: Path, task: Task, check: Callable[[Path, PotentialDefinition], tuple[str, ...]]) -> Task:
+    """Return the task with the types of the parent, which a training cannot change, and its shifts where it has to."""
+    definition = task.definition.model_copy(update={"species": check(path, task.definition)})
+    plan = task.plan
+    if plan.refit:
+        fine_tune = importlib.import_module("aiida_nvp.worker.fine_tune")
+        plan = replace(plan, parent_shifts=fine_tune.refitted_shifts(path, task.frames, task.split.train))
+    return replace(task, definition=definition, plan=plan)
 
 
 def read_metrics(path: Path) -> dict[str, NDArray[np.float64]]:

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 
 from aiida_nvp.common.errors import WorkerError
 from aiida_nvp.common.potential import PotentialDefinition
+from aiida_nvp.uncertainty.committee import READOUT
 from aiida_nvp.worker.job import Job
 from aiida_nvp.worker.nequip_config import (
     BEST_CHECKPOINT,
@@ -49,8 +50,10 @@ _BATCH = 32
 _HYDRA = ("hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=disabled")
 
 
-def check_parent(path: Path, definition: PotentialDefinition) -> None:
-    """Check that a package is whole, knows the species of the definition in their order and looks equally far.
+def check_parent(path: Path, definition: PotentialDefinition) -> tuple[str, ...]:
+    """Check that a package is whole, knows the species of the definition and looks equally far; return its species.
+
+    It may know more of them, in any order: a training keeps the types of its parent.
 
     :raises WorkerError: ``ERROR_PARENT_PACKAGE``.
     """
@@ -62,19 +65,26 @@ def check_parent(path: Path, definition: PotentialDefinition) -> None:
         raise WorkerError(ERROR_PARENT, f"the parent package cannot be read ({error}).") from error
     if damaged:
         raise WorkerError(ERROR_PARENT, f"the parent package is damaged at {damaged}.")
-    if tuple(types) != definition.species:
+    unknown = [symbol for symbol in definition.species if symbol not in types]
+    if unknown:
         raise WorkerError(
             ERROR_PARENT,
-            f"the parent knows {', '.join(types)} but `{definition.name}` names {', '.join(definition.species)}; "
-            "a warm start keeps species and their order.",
+            f"the parent knows {', '.join(types)} but not {', '.join(unknown)}, which `{definition.name}` names; "
+            "a training cannot add species to its parent.",
         )
-    cutoff = float(load_saved_model(path).metadata["r_max"])
+    model = load_saved_model(path)
+    if not any(name.rsplit(".", 1)[-1] == READOUT for name, _ in model.named_modules()):
+        raise WorkerError(
+            ERROR_PARENT, f"the parent is no Allegro model (it has no `{READOUT}`); only such are trained."
+        )
+    cutoff = float(model.metadata["r_max"])
     if not math.isclose(cutoff, definition.cutoff, abs_tol=1e-6):
         raise WorkerError(
             ERROR_PARENT,
             f"the parent has a cutoff of {cutoff:g} angstrom but `{definition.name}` names {definition.cutoff:g}; "
             "a warm start keeps the cutoff.",
         )
+    return tuple(types)
 
 
 def train(job: Job, task: Task) -> Session:

@@ -15,6 +15,7 @@ from aiida_nvp.calculations.evaluate import EvaluateCalculation
 from aiida_nvp.calculations.explore import ExploreCalculation
 from aiida_nvp.calculations.generate import generate
 from aiida_nvp.calculations.merge import merge
+from aiida_nvp.calculations.observe import observe_replicas
 from aiida_nvp.calculations.recheck import doubtful, settle_suspects, take_suspects
 from aiida_nvp.calculations.select import select
 from aiida_nvp.common.seeds import derive_seed
@@ -23,6 +24,8 @@ from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.labelling.settings import read_settings
 from aiida_nvp.workflows.committee_rounds import FINAL, CommitteeRounds
+from aiida_nvp.workflows.continuation import cycle_cost
+from aiida_nvp.workflows.earlier import define_earlier
 from aiida_nvp.workflows.label import LabelWorkChain
 from aiida_nvp.workflows.labellers import LABELLERS
 from aiida_nvp.workflows.loop_inputs import refuse, validate_ports
@@ -52,6 +55,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
         spec.input("worker", valid_type=orm.AbstractCode, help="Code of the worker programs.")
         spec.input("worker_options", valid_type=orm.Dict, required=False, help="Job options of workers.", **as_node)
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("frames",))
+        define_earlier(spec)
         spec.inputs.validator = validate_ports
         spec.output("dataset", valid_type=DatasetData, help="All labelled frames.")
         spec.output("verdict", valid_type=orm.Dict, help="Why the loop ended.")
@@ -60,13 +64,14 @@ class ActiveLearningWorkChain(CommitteeRounds):
             cls.setup,
             cls.validate,
             if_(cls.should_label_seeds)(cls.run_seed_labels, cls.inspect_seed_labels),
-            cls.run_energy_shifts,
+            if_(cls.should_join_starts)(cls.join_starts),
+            if_(cls.should_fix_energies)(cls.run_energy_shifts),
             while_(cls.should_run_cycle)(
                 cls.run_training,
                 cls.inspect_training,
                 if_(cls.should_pack_starts)(cls.run_starts),
                 cls.run_exploration,
-                cls.run_again,
+                while_(cls.has_unfinished)(cls.run_again),
                 cls.inspect_exploration,
                 cls.run_selection,
                 if_(cls.has_chosen)(
@@ -76,7 +81,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
                     cls.run_labels,
                     cls.inspect_labels,
                     cls.run_calibration,
-                    if_(cls.has_suspects)(cls.run_recheck, cls.inspect_recheck),
+                    if_(cls.has_suspects)(cls.run_recheck, cls.inspect_recheck, cls.run_calibration_again),
                 ),
                 cls.run_assessment,
                 cls.next_cycle,
@@ -96,15 +101,13 @@ class ActiveLearningWorkChain(CommitteeRounds):
         spec.exit_code(406, "ERROR_CALCULATION_FAILED", message="A step of the loop refused its input: {message}")
 
     def setup(self) -> None:
-        """Begin with what was given."""
-        self.ctx.cycle = 0
-        self.ctx.round = "cycle_0"
-        self.ctx.members = []
+        """Begin with what was given, after the cycles that were given."""
+        self.begin_after()
+        self.ctx.round = f"cycle_{self.ctx.cycle}" if self.should_run_cycle() else FINAL
+        self.ctx.trained_on = None
         self.ctx.dataset = self.inputs.get("dataset")
-        self.ctx.start_frames = self.inputs.get("frames", self.ctx.dataset)
-        self.ctx.calibration = None
-        self.ctx.history = {}
-        self.ctx.verdict = None
+        self.ctx.start_frames = self.inputs.get("frames", self.earlier.get("starts", self.ctx.dataset))
+        self.ctx.left_over = None
 
     def validate(self) -> ExitCode | None:
         """Refuse now what would otherwise fail after the first labels have been paid for."""
@@ -120,11 +123,24 @@ class ActiveLearningWorkChain(CommitteeRounds):
     def run_seed_labels(self) -> ToContext:
         """Label the cells that begin the campaign."""
         settings = self.inputs.get("seed_settings", self.inputs.label.settings)
-        return ToContext(labels=self._submit_labels(self.inputs.frames, settings, "seed_label"))
+        return self.wait_for(labels=self._submit_labels(self.inputs.frames, settings, "seed_label"))
 
     def inspect_seed_labels(self) -> ExitCode | None:
         """Take over the seeds, or end with what there is."""
         return self._take_labels("seed_label", self.exit_codes.ERROR_SEED_LABELS_FAILED)
+
+    def should_join_starts(self) -> bool:
+        """Explore from the cells that were added and from those of the loop that is continued."""
+        return "frames" in self.inputs and "starts" in self.earlier
+
+    def join_starts(self) -> ExitCode | None:
+        """Put the added cells first: where replicas are few, the first cells are explored."""
+        inputs = {"added": self.inputs.frames, "before": self.earlier.starts}
+        return self._calculate("start_frames", merge, inputs, "join_starts")
+
+    def should_fix_energies(self) -> bool:
+        """Keep the energy zero of an earlier loop: its members were trained with it."""
+        return self.ctx.shifts is None
 
     def run_energy_shifts(self) -> ExitCode | None:
         """Fix the energy zero of each species for the whole campaign."""
@@ -156,14 +172,19 @@ class ActiveLearningWorkChain(CommitteeRounds):
         if self.ctx.calibration is not None:
             builder.calibration = self.ctx.calibration
         explore = self._submit_worker(builder, "explore")
-        return ToContext(explore=explore, review=self._submit_evaluation(self.ctx.dataset, "review"))
+        jobs = {"explore": explore, "review": self._submit_evaluation(self.ctx.dataset, "review")}
+        if self.ctx.left_over is not None:
+            jobs["rescore"] = self._submit_evaluation(self.ctx.left_over, "rescore")
+        return self.wait_for(**jobs)
 
     def inspect_exploration(self) -> ExitCode | None:
-        """Go on if both jobs delivered."""
+        """Go on if all jobs delivered."""
         if not self.ctx.explore.is_finished_ok:
             return self._abort(self.exit_codes.ERROR_EXPLORATION_FAILED, self.ctx.explore)
-        if not self.ctx.review.is_finished_ok:
-            return self._abort(self.exit_codes.ERROR_EVALUATION_FAILED, self.ctx.review)
+        evaluations = [self.ctx.review] if self.ctx.left_over is None else [self.ctx.review, self.ctx.rescore]
+        for job in evaluations:
+            if not job.is_finished_ok:
+                return self._abort(self.exit_codes.ERROR_EVALUATION_FAILED, job)
         return None
 
     def run_selection(self) -> ExitCode | None:
@@ -178,9 +199,12 @@ class ActiveLearningWorkChain(CommitteeRounds):
         }
         if self.ctx.calibration is not None:
             inputs["calibration"] = self.ctx.calibration
+        if self.ctx.left_over is not None:
+            inputs |= {"left_over": self.ctx.left_over, "rescored": self.ctx.rescore.outputs.predictions}
         failed = self._calculate("selected", select, inputs, f"{self.ctx.round}_select")
         if failed is None:
             self.ctx.chosen = self.ctx.selected["chosen"]
+            self.ctx.left_over = self.ctx.selected.get("left_over")
             self.ctx.history[f"selection_{self.ctx.cycle}"] = self.ctx.selected["table"]
             self.ctx.history[f"exploration_{self.ctx.cycle}"] = self.ctx.explore.outputs.results
         return failed
@@ -191,7 +215,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
 
     def run_prediction(self) -> ToContext:
         """Let the committee commit itself before it can know the labels."""
-        return ToContext(predict=self._submit_evaluation(self.ctx.chosen, "predict"))
+        return self.wait_for(predict=self._submit_evaluation(self.ctx.chosen, "predict"))
 
     def inspect_prediction(self) -> ExitCode | None:
         """Go on if the committee could be evaluated."""
@@ -202,7 +226,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
     def run_labels(self) -> ToContext:
         """Label the chosen frames."""
         label = f"{self.ctx.round}_label"
-        return ToContext(labels=self._submit_labels(self.ctx.chosen, self.inputs.label.settings, label))
+        return self.wait_for(labels=self._submit_labels(self.ctx.chosen, self.inputs.label.settings, label))
 
     def inspect_labels(self) -> ExitCode | None:
         """Add the new labels to the data set, or end with what there is."""
@@ -210,15 +234,26 @@ class ActiveLearningWorkChain(CommitteeRounds):
 
     def run_calibration(self) -> ExitCode | None:
         """Compare what was predicted with what was found."""
+        self.ctx.scored_with = self.ctx.calibration
+        return self._calibrate(self.ctx.labels.outputs.dataset, "calibrate")
+
+    def run_calibration_again(self) -> ExitCode | None:
+        """Compare once more where labels were replaced: a wrong label must not widen the error bars."""
+        if not set(self.ctx.chosen.frames.ids()) & set(self.ctx.dataset.frames.ids()):
+            self.report("the second look left no label of this batch; its first calibration stays")
+            return None
+        return self._calibrate(self.ctx.dataset, "calibrate_again")
+
+    def _calibrate(self, labels: DatasetData, step: str) -> ExitCode | None:
         inputs: dict[str, Any] = {
             "predictions": self.ctx.predict.outputs.predictions,
             "chosen": self.ctx.chosen,
-            "labels": self.ctx.labels.outputs.dataset,
+            "labels": labels,
             "parameters": self.inputs.calibration,
         }
-        if self.ctx.calibration is not None:
-            inputs["previous"] = self.ctx.calibration
-        failed = self._calculate("calibration", calibrate, inputs, f"{self.ctx.round}_calibrate")
+        if self.ctx.scored_with is not None:
+            inputs["previous"] = self.ctx.scored_with
+        failed = self._calculate("calibration", calibrate, inputs, f"{self.ctx.round}_{step}")
         if failed is None:
             self.ctx.history[f"calibration_{self.ctx.cycle}"] = self.ctx.calibration
         return failed
@@ -241,7 +276,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
         name = f"{self.ctx.round}_recheck"
         self.report(f"cycle {self.ctx.cycle}: {len(self.ctx.suspects)} suspect labels are made again from other starts")
         node = self._submit_labels(self.ctx.suspects, settings, name, branch_share=orm.Float(1.0))
-        return ToContext(recheck=node)
+        return self.wait_for(recheck=node)
 
     def inspect_recheck(self) -> ExitCode | None:
         """Take what the second look kept; ambiguous frames leave the data set, which is no failure of the loop."""
@@ -256,14 +291,31 @@ class ActiveLearningWorkChain(CommitteeRounds):
 
     def run_assessment(self) -> ExitCode | None:
         """Weigh the evidence of all cycles so far."""
+        failed = self._observe()
+        if failed is not None:
+            return failed
+        self.ctx.history[f"cost_{self.ctx.cycle}"] = orm.Dict(cycle_cost(self.node, self.ctx.round, self.ctx.history))
         inputs = {"parameters": self.inputs.stop, "dataset": self.ctx.dataset, **self.ctx.history}
         failed = self._calculate("verdict", assess, inputs, f"{self.ctx.round}_assess")
         if failed is None:
             self.report(f"cycle {self.ctx.cycle}: {self.ctx.verdict['verdict']}, {len(self.ctx.dataset)} labels")
         return failed
 
+    def _observe(self) -> ExitCode | None:
+        """Measure the replicas of this cycle, where the stop rules ask for it."""
+        watched = self.inputs.stop.get_dict().get("observables")
+        if not watched:
+            return None
+        explored = self.ctx.explore.outputs
+        inputs = {"candidates": explored.candidates, "results": explored.results, "parameters": orm.Dict(watched)}
+        failed = self._calculate("observed", observe_replicas, inputs, f"{self.ctx.round}_observe")
+        if failed is None:
+            self.ctx.history[f"observables_{self.ctx.cycle}"] = self.ctx.observed
+        return failed
+
     def next_cycle(self) -> None:
         """Count the cycle and name the next round."""
+        self.forget_done()
         self.ctx.trained_on = self.ctx.dataset if not self.has_chosen() else None
         self.ctx.cycle += 1
         self.ctx.round = f"cycle_{self.ctx.cycle}" if self.should_run_cycle() else FINAL
@@ -272,7 +324,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
 
     def run_review(self) -> ToContext:
         """Evaluate the final committee on all labels."""
-        return ToContext(review=self._submit_evaluation(self.ctx.dataset, "review"))
+        return self.wait_for(review=self._submit_evaluation(self.ctx.dataset, "review"))
 
     def inspect_review(self) -> ExitCode | None:
         """Go on if the committee could be evaluated."""
@@ -293,7 +345,10 @@ class ActiveLearningWorkChain(CommitteeRounds):
 
     def _submit_labels(
         self, frames: DatasetData, settings: orm.Dict, label: str, **others: orm.Data
-    ) -> orm.ProcessNode:
+    ) -> orm.ProcessNode | AttributeDict:
+        done = self.take(label.removeprefix(f"{self.ctx.round}_"))
+        if done is not None:
+            return done
         inputs = AttributeDict(self.exposed_inputs(LabelWorkChain, namespace="label"))
         inputs.update(others)
         inputs.frames, inputs.settings = frames, settings
@@ -317,12 +372,15 @@ class ActiveLearningWorkChain(CommitteeRounds):
             return self._abort(error, labels)
         return None
 
-    def _submit_evaluation(self, frames: DatasetData, stage: str) -> orm.ProcessNode:
+    def _submit_evaluation(self, frames: DatasetData, stage: str) -> orm.ProcessNode | AttributeDict:
         builder = EvaluateCalculation.get_builder()
         builder.frames = frames
         return self._submit_worker(builder, stage)
 
-    def _submit_worker(self, builder: ProcessBuilder, stage: str) -> orm.ProcessNode:
+    def _submit_worker(self, builder: ProcessBuilder, stage: str) -> orm.ProcessNode | AttributeDict:
+        done = self.take(stage)
+        if done is not None:
+            return done
         builder.code = self.inputs.worker
         builder.committee = self._committee()
         if "worker_options" in self.inputs:

@@ -14,6 +14,7 @@ from aiida_nvp.common.seeds import derive_seed
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.workflows.active_learning import ActiveLearningWorkChain
+from aiida_nvp.workflows.earlier import last_of
 from aiida_nvp.workflows.produce import ProduceWorkChain
 from aiida_nvp.workflows.second_try import SecondTry
 
@@ -30,7 +31,8 @@ class CampaignWorkChain(SecondTry):
         super().define(spec)
         as_node = {"serializer": orm.to_aiida_type}
         spec.input("campaign", valid_type=orm.Dict, help="The campaign file as it was read.", **as_node)
-        spec.input("cells", valid_type=orm.Dict, help="Parameters of the cells to begin with.", **as_node)
+        cells = "Parameters of the cells to begin with, or to add to what `learn.dataset` holds."
+        spec.input("cells", valid_type=orm.Dict, required=False, help=cells, **as_node)
         spec.input("seed", valid_type=orm.Int, help="The one seed that all others follow from.", **as_node)
         spec.expose_inputs(ActiveLearningWorkChain, namespace="learn", exclude=("frames", "seed"))
         spec.input("production_cell", valid_type=orm.Dict, required=False, help="The production cell.", **as_node)
@@ -49,7 +51,7 @@ class CampaignWorkChain(SecondTry):
             namespace_options={"required": False},
         )
         spec.outline(
-            cls.run_generate,
+            if_(cls.should_generate)(cls.run_generate),
             cls.run_active_learning,
             cls.gather,
             cls.inspect_active_learning,
@@ -66,14 +68,21 @@ class CampaignWorkChain(SecondTry):
         spec.exit_code(402, "ERROR_PRODUCTION_FAILED", message="The production run failed: {message}")
         spec.exit_code(403, "ERROR_ANALYSIS_FAILED", message="The analysis failed: {message}")
 
+    def should_generate(self) -> bool:
+        """Pack cells unless a continued campaign adds none."""
+        return "cells" in self.inputs
+
     def run_generate(self) -> ExitCode | None:
-        """Pack the cells."""
-        return self._generate("generate", self.inputs.cells, "frames")
+        """Pack the cells; those that are added to a campaign are other ones than any that it began with."""
+        added = [len(self.inputs.learn.dataset)] if "dataset" in self.inputs.learn else []
+        return self._generate("generate", self.inputs.cells, "frames", *added)
 
     def run_active_learning(self) -> ToContext:
         """Run the loop."""
         inputs = AttributeDict(self.exposed_inputs(ActiveLearningWorkChain, namespace="learn"))
-        inputs.frames, inputs.seed = self.ctx.frames, self.inputs.seed
+        inputs.seed = self.inputs.seed
+        if "frames" in self.ctx:
+            inputs.frames = self.ctx.frames
         inputs.metadata = {"call_link_label": "active_learning"}
         return ToContext(loop=self.submit(ActiveLearningWorkChain, **inputs))
 
@@ -139,8 +148,8 @@ class CampaignWorkChain(SecondTry):
         self.out_many(self.exposed_outputs(self.ctx.analyse, AnalyseCalculation, namespace="analysis"))
         return None
 
-    def _generate(self, label: str, cells: orm.Dict, key: str) -> ExitCode | None:
-        seed = orm.Int(derive_seed(self.inputs.seed.value, label))
+    def _generate(self, label: str, cells: orm.Dict, key: str, *others: int) -> ExitCode | None:
+        seed = orm.Int(derive_seed(self.inputs.seed.value, label, *others))
         made, node = generate.run_get_node(parameters=cells, seed=seed, metadata={"call_link_label": label})
         if not node.is_finished_ok:
             return self._failed(self.exit_codes.ERROR_CELLS, node)
@@ -148,10 +157,10 @@ class CampaignWorkChain(SecondTry):
         return None
 
     def _last_calibration(self) -> orm.Dict | None:
-        links = self.ctx.loop.base.links.get_outgoing(link_label_filter="cycle_%_calibrate").all()
+        links = self.ctx.loop.base.links.get_outgoing(link_label_filter="cycle_%_calibrate%").all()
         if not links:
-            return None
-        last = max(links, key=lambda link: int(link.link_label.split("_")[1]))
+            return last_of(self.inputs.learn.get("earlier", {}).get("history", {}), "calibration")
+        last = max(links, key=lambda link: (int(link.link_label.split("_")[1]), link.link_label))
         calibration: orm.Dict = last.node.outputs.result
         return calibration
 

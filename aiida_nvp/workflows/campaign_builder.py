@@ -37,13 +37,13 @@ def campaign_builder(loaded: LoadedCampaign) -> ProcessBuilder:
     campaign = loaded.campaign
     builder = CampaignWorkChain.get_builder()
     builder.campaign = orm.Dict(campaign.plain())
-    builder.cells = orm.Dict({"cells": [_cell(cell) for cell in campaign.cells]})
+    builder.cells = orm.Dict(cell_parameters(campaign.all_cells))
     builder.seed = orm.Int(campaign.seed)
     builder.learn = _learn_inputs(loaded)
     builder.metadata.label = campaign.name
     builder.metadata.description = campaign.title
     if campaign.production is not None:
-        builder.production_cell = orm.Dict({"cells": [_cell(campaign.production.cell)]})
+        builder.production_cell = orm.Dict(cell_parameters([campaign.production.cell]))
         builder.production = orm.Dict(campaign.production.model_dump(mode="json", exclude={"cell"}))
         builder.analysis = orm.Dict(_analysis(campaign))
     return builder
@@ -63,6 +63,28 @@ def find_code(label: str, purpose: str) -> orm.AbstractCode:
             f"no single code `{label}` for {purpose} in this profile (there is: {known}); "
             f"run `{setup_command()}`, or name another code in the campaign file."
         ) from error
+
+
+def stop_parameters(campaign: Campaign) -> dict[str, Any]:
+    """Return the stop rules of a campaign as the loop takes them."""
+    stop, analysis = campaign.stop, campaign.analysis
+    values = stop.model_dump(mode="json", exclude={"species", "observables"})
+    cells = (*campaign.all_cells, *campaign.exploration.cells)
+    redox = dict.fromkeys(symbol for cell in cells for symbol in cell.reduced)
+    values |= {"species": list(redox if stop.species is None else stop.species)}
+    if stop.observables is not None:
+        watched = stop.observables
+        values["observables"] = {
+            "pairs": dict(analysis.pairs if watched.pairs is None else watched.pairs),
+            "formers": list(watched.formers),
+            "mobile": watched.mobile or analysis.mobile,
+        }
+    return values | {"target_force_error": campaign.uncertainty.target_force_error}
+
+
+def cell_parameters(cells: Sequence[CellSpec]) -> dict[str, Any]:
+    """Return cells as :func:`~aiida_nvp.calculations.generate.generate` takes them."""
+    return {"cells": [cell.model_dump(mode="json") for cell in cells]}
 
 
 @contextmanager
@@ -113,12 +135,12 @@ def _learn_inputs(loaded: LoadedCampaign) -> dict[str, Any]:
         "exploration": orm.Dict(exploration),
         "selection": orm.Dict(selection),
         "calibration": orm.Dict(target if uncertainty.risk is None else target | {"risk": uncertainty.risk}),
-        "stop": orm.Dict(campaign.stop.model_dump(mode="json") | target),
+        "stop": orm.Dict(stop_parameters(campaign)),
         "worker": worker,
         "label": _label_inputs(loaded, engines, worker),
     }
     if campaign.exploration.cells:
-        inputs["exploration_cells"] = orm.Dict({"cells": [_cell(cell) for cell in campaign.exploration.cells]})
+        inputs["exploration_cells"] = orm.Dict(cell_parameters(campaign.exploration.cells))
     if campaign.compute.max_wallclock_s is not None:
         inputs["worker_options"] = orm.Dict({"max_wallclock_seconds": campaign.compute.max_wallclock_s})
     seeding = campaign.seeding.model_dump(mode="json")
@@ -182,10 +204,6 @@ def _label_inputs(loaded: LoadedCampaign, engines: Engines, worker: orm.Abstract
     else:
         inputs["code"] = worker
     return inputs
-
-
-def _cell(cell: CellSpec) -> dict[str, Any]:
-    return cell.model_dump(mode="json")
 
 
 def _analysis(campaign: Campaign) -> dict[str, Any]:

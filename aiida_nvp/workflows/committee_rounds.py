@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiida import orm
+from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ToContext
 from aiida.engine.processes.functions import ProcessFunctionType
 
@@ -13,14 +14,14 @@ from aiida_nvp.calculations.warm_check import warm_check
 from aiida_nvp.common.potential import TrainingSettings
 from aiida_nvp.common.seeds import derive_seed
 from aiida_nvp.data.potential import PotentialData
-from aiida_nvp.workflows.second_try import SecondTry
+from aiida_nvp.workflows.earlier import Continued
 from aiida_nvp.workflows.train import TrainWorkChain
 
 FINAL = "final"
 """Name of the round of training that follows the last cycle."""
 
 
-class CommitteeRounds(SecondTry):
+class CommitteeRounds(Continued):
     """A work chain that trains its committee in rounds, each member from its predecessor or all from random weights.
 
     A round from scratch trains the first member from its parent as well, under the name ``cycle_4_warm_train``: the
@@ -37,7 +38,7 @@ class CommitteeRounds(SecondTry):
                 f"{self.ctx.round}: the committee is trained from scratch, and member 0 from its parent as well"
             )
             running["warm"] = self._submit_training(0, self.ctx.members, "warm_train")
-        return ToContext(**running)
+        return self.wait_for(**running)
 
     def inspect_training(self) -> ExitCode | None:
         """Take over the committee."""
@@ -68,7 +69,7 @@ class CommitteeRounds(SecondTry):
         every = self._training.scratch_every
         return every > 0 and self.ctx.cycle % every == 0
 
-    def _compare(self, warm: orm.ProcessNode, scratch: orm.ProcessNode) -> None:
+    def _compare(self, warm: orm.ProcessNode | AttributeDict, scratch: orm.ProcessNode | AttributeDict) -> None:
         """Note what the warm start costs; a comparison that fails is told, and ends nothing."""
         if not warm.is_finished_ok:
             self.report(f"the warm training for comparison failed [{warm.exit_status}]; this round has no ratio")
@@ -77,7 +78,12 @@ class CommitteeRounds(SecondTry):
         made, node = warm_check.run_get_node(**inputs, metadata={"call_link_label": f"{self.ctx.round}_warm_check"})
         self.report(made["sentence"] if node.is_finished_ok else str(node.exit_message))
 
-    def _submit_training(self, member: int, parents: Sequence[PotentialData], label: str) -> orm.ProcessNode:
+    def _submit_training(
+        self, member: int, parents: Sequence[PotentialData], label: str
+    ) -> orm.ProcessNode | AttributeDict:
+        done = self.take(label)
+        if done is not None:
+            return done
         builder = TrainWorkChain.get_builder()
         builder.train.frames = self.ctx.dataset
         builder.train.definition = self.inputs.definition
@@ -96,6 +102,10 @@ class CommitteeRounds(SecondTry):
         self, key: str, function: ProcessFunctionType, inputs: dict[str, Any], label: str
     ) -> ExitCode | None:
         """Run a calcfunction, keep what it made as ``ctx[key]``, and end the loop if it refused."""
+        done = self.take_result(label.removeprefix(f"{self.ctx.round}_"))
+        if done is not None:
+            self.ctx[key] = done
+            return None
         made, node = function.run_get_node(**inputs, metadata={"call_link_label": label})
         if not node.is_finished_ok:
             return self._abort(self.exit_codes.ERROR_CALCULATION_FAILED, node)

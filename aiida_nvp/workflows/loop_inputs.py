@@ -7,11 +7,12 @@ from typing import Any
 
 from aiida.engine import PortNamespace
 
+from aiida_nvp.analysis.observables import Watched
 from aiida_nvp.calculations.assess import stop_rules
-from aiida_nvp.calculations.select import batch_settings
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.potential import PotentialDefinition
 from aiida_nvp.labelling.settings import read_settings as read_label_settings
+from aiida_nvp.selection.settings import batch_settings
 from aiida_nvp.uncertainty.thresholds import Tolerance
 from aiida_nvp.worker.settings import ExploreSettings, read_settings
 
@@ -35,6 +36,7 @@ def refuse(inputs: Mapping[str, Any]) -> str:
     """Return one sentence on why these inputs of the loop cannot lead to a potential, or an empty string."""
     try:
         stop_rules(inputs["stop"].get_dict())
+        Watched.read(inputs["stop"].get_dict().get("observables") or {})
         batch_settings(inputs["selection"].get_dict(), {})
         for name, check in _CHECKS.items():
             if name in inputs:

@@ -52,7 +52,10 @@ def _section(model: type[BaseModel], definition: Mapping[str, Any]) -> nodes.sec
     text = inspect.getdoc(model) or ""
     section += nodes.title("", name)
     section += nodes.paragraph("", "", *inline(text.split("\n\n")[0]))
-    section.extend(table("", ("key", "value", "meaning"), _rows(definition, _meanings(text))))
+    meanings: dict[str, str] = {}
+    for part in reversed(model.__mro__):
+        meanings |= _meanings(inspect.getdoc(part) or "")
+    section.extend(table("", ("key", "value", "meaning"), _rows(definition, meanings)))
     return section
 
 

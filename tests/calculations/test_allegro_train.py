@@ -51,6 +51,32 @@ def test_warm_start_brings_the_parent_and_a_restart_the_checkpoints(
     ]
 
 
+@pytest.mark.parametrize(
+    ("about", "refit"),
+    [
+        ({}, False),
+        ({"level_of_theory": "morse"}, False),
+        ({"level_of_theory": "another"}, True),
+        ({"foreign": True}, True),
+    ],
+)
+def test_shifts_are_fitted_anew_where_the_parent_has_another_zero(builder, prepare, tiny_committee, about, refit):
+    parent = potential(tiny_committee[0])
+    parent.set_origin(**about)
+    builder.parent = parent.store()
+    del builder.shifts
+    _, folder = prepare(builder)
+    content = json.loads((folder / "input.json").read_text())
+    assert content["refit_shifts"] is refit
+    assert content["shifts"] == {}
+
+
+def test_a_start_from_random_weights_needs_shifts(builder, prepare):
+    del builder.shifts
+    with pytest.raises(ValueError, match=r"give `shifts`.*or a `parent`"):
+        prepare(builder)
+
+
 def test_impossible_inputs_are_refused_at_once(builder, morse_frames, tiny_definition):
     with pytest.raises(ValueError, match="unlabelled"):
         builder.frames = DatasetData(morse_frames(2).without_labels())
@@ -79,7 +105,7 @@ def test_execution_gives_potential_metrics_and_results(builder):
     assert node.is_finished_ok, node.exit_message
     trained = outputs["potential"]
     assert (trained.types, trained.cutoff) == (["Na", "V", "P", "O"], 4.0)
-    assert trained.base.attributes.get("seed") == 5
+    assert (trained.seed, trained.level_of_theory, trained.foreign) == (5, "morse", False)
     assert outputs["metrics"].get_array("epoch").tolist() == [1, 2]
     assert outputs["results"]["n_train"] > outputs["results"]["n_validation"] >= 1
 

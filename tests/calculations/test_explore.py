@@ -3,13 +3,14 @@ import json
 import numpy as np
 import pytest
 from aiida import orm
-from aiida.engine import run_get_node
+from aiida.engine import ToContext, run_get_node, while_
 
 from aiida_nvp.calculations.evaluate import EvaluateCalculation
 from aiida_nvp.calculations.explore import ExploreCalculation
 from aiida_nvp.common.vocabulary import StopReason
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
+from aiida_nvp.workflows.second_try import SecondTry
 
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
 
@@ -118,6 +119,53 @@ def test_a_damaged_candidates_file_is_invalid_output(builder, stand_in):
     _, node = run_get_node(builder)
     assert node.exit_status == ExploreCalculation.exit_codes.ERROR_OUTPUT_INVALID.status
     assert "frame set" in node.exit_message
+
+
+class _Once(SecondTry):
+    """An exploration and its further attempts."""
+
+    @classmethod
+    def define(cls, spec):
+        super().define(spec)
+        spec.expose_inputs(ExploreCalculation, namespace="explore")
+        spec.outline(cls.begin, while_(cls.has_unfinished)(cls.run_again), cls.results)
+        spec.output("candidates", valid_type=DatasetData)
+
+    def begin(self):
+        inputs = self.exposed_inputs(ExploreCalculation, "explore")
+        inputs.metadata["call_link_label"] = "explore"
+        return ToContext(explore=self.submit(ExploreCalculation, **inputs))
+
+    def results(self):
+        self.out("candidates", self.ctx.explore.outputs.candidates)
+
+
+def test_a_stopped_exploration_goes_on_from_its_checkpoint(builder):
+    whole, _ = run_get_node(builder)
+    # Less than the time that loading the members takes: each job ends after a step.
+    builder.metadata.options.max_wallclock_seconds = 1
+    outputs, stopped = run_get_node(builder)
+    assert stopped.exit_status == ExploreCalculation.exit_codes.ERROR_EXPLORATION_STOPPED.status
+    assert "2 of 2 replicas unfinished" in stopped.exit_message
+    assert outputs["results"]["totals"]["steps"] < whole["results"]["totals"]["steps"]
+    builder.metadata.options.max_wallclock_seconds = 600
+    builder.restart = stopped.outputs.remote_folder
+    resumed, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    frames, others = whole["candidates"].frames, resumed["candidates"].frames
+    assert others.positions == pytest.approx(frames.positions, abs=1e-6)
+    assert [entry["origin"]["step"] for entry in others.info] == [entry["origin"]["step"] for entry in frames.info]
+
+
+def test_a_work_chain_goes_on_as_long_as_it_comes_further(builder):
+    builder.parameters = {**PARAMETERS, "schedules": [[{"steps": 3, "temperature_from": 100}]], "stride": 1}
+    builder.metadata.options.max_wallclock_seconds = 1
+    outputs, node = run_get_node(_Once, explore=builder._inputs(prune=True))
+    assert node.is_finished_ok
+    jobs = [child for child in node.called if child.process_label == "ExploreCalculation"]
+    assert 2 <= len(jobs) <= 3
+    assert jobs[-1].is_finished_ok
+    assert len(outputs["candidates"]) == 6
 
 
 def test_evaluation_execution_and_its_refusals(worker_code, members, morse_frames):

@@ -55,3 +55,14 @@ def test_bad_input_ends_with_a_sentence(parameters, words):
     _, node = run(parameters)
     assert node.exit_status == 210
     assert words in node.exit_message
+
+
+def test_a_grid_stands_for_its_cells():
+    grid = {"name": "NP", "oxides": {"Na2O": [1, 2], "P2O5": 1}, "atoms": 26, "copies": 2}
+    frames = generate(orm.Dict({"grids": [grid]}), orm.Int(3)).frames
+    assert [entry["origin"]["name"] for entry in frames.info] == ["NP Na5P5O15"] * 2 + ["NP Na8P4O14"] * 2
+    _, node = generate.run_get_node(
+        orm.Dict({"grids": [{**grid, "oxides": {"Na2O": 99, "P2O5": 1}, "atoms": 12}]}), orm.Int(3)
+    )
+    assert node.exit_status == 210
+    assert "grids[0] (NP): no whole, neutral cell of about 12 atoms" in node.exit_message

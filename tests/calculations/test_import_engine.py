@@ -13,8 +13,8 @@ from aiida_nvp.calculations.import_labels import import_calculations, import_ext
 from aiida_nvp.calculations.pw_nodes import gather
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.links import jobs_below
 from aiida_nvp.labelling.extxyz import read_extxyz, write_extxyz
-from aiida_nvp.report.links import jobs_below
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.usefixtures("aiida_profile_clean")]
 

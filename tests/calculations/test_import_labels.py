@@ -13,9 +13,10 @@ from aiida_quantumespresso.common.hubbard import Hubbard
 from aiida_quantumespresso.data.hubbard_structure import HubbardStructureData
 from ase import Atoms
 
-from aiida_nvp.calculations.import_labels import REMARKS, import_calculations, import_extxyz
+from aiida_nvp.calculations.import_labels import import_calculations, import_extxyz
 from aiida_nvp.calculations.merge import merge
 from aiida_nvp.calculations.pw_nodes import PW_PLUGIN, gather
+from aiida_nvp.calculations.remarks import REMARKS
 from aiida_nvp.calculations.structure import to_structure
 from aiida_nvp.common.frame import frame_id
 from aiida_nvp.labelling.extxyz import write_extxyz

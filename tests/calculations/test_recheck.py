@@ -9,8 +9,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from aiida_nvp.calculations.recheck import doubtful, settle_suspects, take_suspects
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.links import inputs
 from aiida_nvp.labelling.settings import LabelSettings
-from aiida_nvp.report.links import inputs
 
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
 

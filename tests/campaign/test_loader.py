@@ -11,8 +11,9 @@ from aiida_nvp.campaign.loader import json_schema, load_campaign
 from aiida_nvp.campaign.plan import make_plan
 from aiida_nvp.campaign.schema import ExplorationSpec, MdStage, ProductionSpec
 from aiida_nvp.common.errors import InputError
-from aiida_nvp.worker.md import stage_of_step
-from aiida_nvp.worker.settings import ExploreSettings, ProduceSettings, Stage
+from aiida_nvp.common.stages import Stage
+from aiida_nvp.worker.course import Course
+from aiida_nvp.worker.settings import Dynamics, ExploreSettings, ProduceSettings
 
 POTENTIAL = """\
 name: tiny
@@ -150,9 +151,21 @@ def test_plan_counts_the_labels_that_a_branch_check_makes_again(write):
         ("P-O: 2.2", "PO: 2.2", "analysis", "write it as `P-O: 2.2`"),
         (
             "temperature_from: 300, temperature_to: 900",
-            "temperature_from: 300",
+            "temperature_to: 900",
             "steps: 100",
-            "temperature_to: required",
+            "temperature_from: required",
+        ),
+        (
+            "temperature_from: 300, temp",
+            "pressure_from_gpa: 3, temperature_from: 300, temp",
+            "steps: 100",
+            "ensemble: npt",
+        ),
+        (
+            "temperature_from: 300, temp",
+            "duration_ps: 1, temperature_from: 300, temp",
+            "steps: 100",
+            "exactly one of steps",
         ),
         ("potential: tiny", "potential: tiny\ntraining: {epoch: 4}", "cells:", "did you mean `epochs`?"),
         ("potential: tiny", "potential: huge", "potential", "no definition `huge`"),
@@ -191,7 +204,9 @@ def test_stages_nobody_analyses_may_be_short(write):
 @pytest.mark.parametrize("steps", [1, 9, 10, 41])
 @pytest.mark.parametrize("every", [1, 5, 10])
 def test_frames_of_a_stage_are_counted_as_the_run_dumps_them(begin, steps, every):
-    stages = stage_of_step([Stage(steps=n, temperature_from=1, temperature_to=1) for n in (begin, steps) if n])
+    schedule = [Stage(steps=n, temperature_from=1) for n in (begin, steps) if n]
+    course = Course.of(schedule, Dynamics())
+    stages = np.array([course.stage_at(step) for step in range(course.total + 1)])
     dumped = stages[::every]
     assert _frames(begin, begin + steps, every) == np.count_nonzero(dumped == stages[-1])
 
@@ -230,3 +245,12 @@ def test_missing_file_is_a_sentence(tmp_path):
 def test_schema_is_json_and_knows_every_section():
     schema = json.loads(json_schema())
     assert {"cells", "labeller", "exploration", "stop", "production"} <= set(schema["properties"])
+
+
+def test_a_grid_is_counted_and_checked_as_its_cells(write):
+    grid = "grids: [{name: NVP, oxides: {Na2O: [10, 30], V2O5: 20, P2O5: 30}, reduced: {V: [0, 0.5]}, atoms: 100}]"
+    campaign = load_campaign(write("seed: 7\n", f"seed: 7\n{grid}\n")).campaign
+    assert len(campaign.all_cells) == len(campaign.cells) + 4
+    assert all(90 <= cell.atoms <= 110 for cell in campaign.all_cells[-4:])
+    with pytest.raises(InputError, match=r"grids.*give more atoms"):
+        load_campaign(write("seed: 7\n", "seed: 7\n" + grid.replace("100", "9") + "\n"))

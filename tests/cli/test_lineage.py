@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from aiida_nvp.cli import lineage
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.links import NodeRef
 from aiida_nvp.report.history import LabelSource, Lineage, Proposal
-from aiida_nvp.report.links import NodeRef
 
 pytestmark = pytest.mark.usefixtures("aiida_profile")
 

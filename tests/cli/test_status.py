@@ -2,6 +2,7 @@
 
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
 
 from aiida_nvp.cli import status
 
@@ -55,3 +56,27 @@ def test_what_keeps_submitted_processes_waiting(aiida_profile, monkeypatch, runs
     fault = status.engine_fault()
     assert says.format(aiida_profile.name) in fault if says else not fault
     assert len(fault.splitlines()) <= 1
+
+
+def test_the_last_verdict_is_told_with_what_is_missing():
+    loop = orm.WorkChainNode()
+    loop.set_process_label("ActiveLearningWorkChain")
+    loop.store()
+    for cycle in (0, 10, 9):
+        step = orm.CalcFunctionNode()
+        step.base.links.add_incoming(loop, LinkType.CALL_CALC, f"cycle_{cycle}_assess")
+        step.store()
+        criteria = [{"passed": False, "sentence": f"{cycle} replicas broke"}, {"passed": True, "sentence": "fine"}]
+        verdict = {"verdict": "continue", "sentence": "budgets are left.", "criteria": criteria}
+        verdict = orm.Dict(verdict | {"forecast": {"sentence": "One more cycle would help."}})
+        verdict.base.links.add_incoming(step, LinkType.CREATE, "result")
+        verdict.store()
+    assert status.standing(loop) == [
+        "after cycle 10: continue; budgets are left.",
+        "  not yet: 10 replicas broke",
+        "One more cycle would help.",
+    ]
+
+
+def test_a_campaign_without_a_cycle_has_no_standing():
+    assert status.standing(orm.WorkChainNode().store()) == []

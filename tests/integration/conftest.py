@@ -36,7 +36,7 @@ CAMPAIGN = {
         "schedules": [[{"steps": 20, "temperature_from": 300, "temperature_to": 300}]],
     },
     "selection": {"labels_per_cycle": 4, "random_share": 0.5},
-    "stop": {"max_cycles": 1, "max_labels": 100},
+    "stop": {"max_cycles": 1, "max_labels": 100, "observables": {"formers": ["P"]}},
     "production": {
         "cell": {**CELL, "atoms": 32},
         "relax_steps": 10,

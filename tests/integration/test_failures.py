@@ -420,6 +420,10 @@ def test_a_suspect_label_is_looked_at_again(loop, trained, second_look):
     found = collect(node)
     assert [name for name, _ in found.all_batches] == ["seed", "cycle 0", "cycle 0, second look"]
     assert found.cycles[0].dataset.node.uuid == settled.uuid
+    first, renewed = (called(node, f"cycle_0_{step}")[0] for step in ("calibrate", "calibrate_again"))
+    assert renewed.inputs.labels.uuid == settled.uuid
+    assert found.cycles[0].calibration == renewed.outputs.result.get_dict()
+    assert first.outputs.result["n_frames"] == renewed.outputs.result["n_frames"]
 
 
 # A model that gives no numbers

@@ -43,11 +43,18 @@ def check_stages(node):
     loop = children(top["active_learning"])
     expected = {"seed_label", "seed_merge", "energy_shifts", "final_review", "final_warm_train", "final_warm_check"}
     expected |= {f"{stage}_train_{m}" for stage in ("cycle_0", "final") for m in range(3)}
-    cycle = ("explore", "review", "select", "predict", "label", "calibrate", "merge", "assess")
+    cycle = ("explore", "review", "select", "predict", "label", "calibrate", "merge", "observe", "assess")
     expected |= {f"cycle_0_{stage}" for stage in cycle}
     assert set(loop) == expected
     assert all(child.is_finished_ok for child in loop.values())
-    assert node.outputs.verdict["verdict"] == Verdict.CYCLES_USED
+    verdict = node.outputs.verdict
+    assert verdict["verdict"] == Verdict.CYCLES_USED
+    assert verdict["core_hours"] > 0
+    assert "two cycles with labels" in verdict["forecast"]["sentence"]
+    # The composition names V as the element that is reduced.
+    assert {"coverage of V", "observables settled"} <= {criterion["name"] for criterion in verdict["criteria"]}
+    samples = loop["cycle_0_observe"].outputs.result["samples"]
+    assert {"density", "P-O coordination", "Q0(P)", "g(P-O)"} <= set(samples[0]["values"])
     # Predictions were made before the labels existed.
     assert loop["cycle_0_predict"].mtime < loop["cycle_0_label"].ctime
     # The release began from random weights; the training that it is compared with began from the predecessor.

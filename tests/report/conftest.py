@@ -198,6 +198,7 @@ class Graph:
             epochs = np.arange(40)
             metrics.set_array("epoch", epochs)
             metrics.set_array("val_forces_rmse", 0.3 + np.exp(-epochs / 9))
+            metrics.set_array("split", np.arange(len(dataset), dtype=float) % 4)
             potential = self.potential()
             results = orm.Dict(
                 {
@@ -399,6 +400,8 @@ class Graph:
                 "verdict": verdict,
                 "sentence": f"Cycle {index} is assessed.",
                 "criteria": criteria,
+                "budgets": [{"name": "labels", "used": len(merged), "limit": 90}],
+                "forecast": {"sentence": f"One more cycle than {index} would help."},
                 "cycle": index,
                 "labels": len(merged),
             }

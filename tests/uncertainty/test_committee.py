@@ -63,6 +63,15 @@ def test_joined_systems_agree_with_each_system_alone_and_with_ase(committee):
     assert committee.drive(frames).forces == pytest.approx(prediction.forces[:1], abs=0)
 
 
+def test_stress_is_that_of_ase(committee):
+    frames = _frames(5)
+    stress = committee.predict(frames).stress
+    for index, atoms in enumerate(frames):
+        atoms.calc = LennardJones(sigma=2.0, epsilon=0.2, rc=CUTOFF)
+        assert stress[1, index] == pytest.approx(atoms.get_stress(voigt=False), abs=1e-10)
+    assert committee.drive(frames).stress == pytest.approx(stress[:1], abs=0)
+
+
 def test_vector_std_of_known_members(committee):
     # Forces are proportional to epsilon = 0.1, 0.2, 0.3, so their unbiased standard deviation is half the mean.
     forces = committee.predict(_frames(3)).forces

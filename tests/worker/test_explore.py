@@ -15,8 +15,11 @@ from aiida_nvp.uncertainty.information import most_uncertain
 from aiida_nvp.uncertainty.judge import Judge
 from aiida_nvp.uncertainty.last_layer import FeatureStatistics, pool_features
 from aiida_nvp.worker import explore as stage
+from aiida_nvp.worker import pool
 from aiida_nvp.worker.job import Job
-from aiida_nvp.worker.replicas import Plan, explore
+from aiida_nvp.worker.pool import explore
+from aiida_nvp.worker.replica_store import pack_replicas, unpack_replicas
+from aiida_nvp.worker.replicas import Plan
 from aiida_nvp.worker.settings import ExploreSettings, read_settings
 
 
@@ -38,7 +41,11 @@ def _run(committee, plan, stop_after=None):
         calls.append((steps, finished))
         return stop_after is not None and len(calls) >= stop_after
 
-    return explore(committee, plan, range(plan.settings.replicas), count), calls
+    return explore(committee, plan, [plan.new_replica(i) for i in range(plan.settings.replicas)], count), calls
+
+
+def _explore(committee, plan, indices):
+    return explore(committee, plan, [plan.new_replica(i) for i in indices], lambda _steps, _finished: False)
 
 
 def test_a_quiet_replica_gives_a_candidate_every_stride(crystals, pair_committee):
@@ -67,10 +74,10 @@ def test_heating_past_the_break_threshold_marks_the_last_trusted_frame(crystals,
     heat = [{"steps": 400, "temperature_from": 50, "temperature_to": 4000}]
     (replica,), _ = _run(pair_committee(), _plan(crystals(), threshold=0.3, schedules=[heat]))
     assert replica.stop_reason is StopReason.UNCERTAINTY
-    assert 0 < replica.steps < 400
+    assert 0 < replica.step < 400
     streams = [candidate.origin["stream"] for candidate in replica.candidates]
     assert streams == [Stream.STRIDE] * (len(streams) - 1) + [Stream.BREAK]
-    assert replica.candidates[-1].origin["step"] == replica.steps - 10
+    assert replica.candidates[-1].origin["step"] == replica.step - 10
     assert all(candidate.origin["score"] <= 0.3 for candidate in replica.candidates)
     assert replica.max_score > 0.3
 
@@ -86,20 +93,20 @@ def watched(crystals, pair_committee):
 
 
 def test_an_unusual_last_layer_asks_the_committee_ahead_of_its_stride(watched, pair_committee):
-    blind = explore(pair_committee(), watched(None), range(3), lambda _steps, _finished: False)
-    seeing = explore(pair_committee(), watched(), range(3), lambda _steps, _finished: False)
+    blind = _explore(pair_committee(), watched(None), range(3))
+    seeing = _explore(pair_committee(), watched(), range(3))
     for before, after in zip(blind, seeing, strict=True):
         assert (before.early_looks, after.early_looks > 0) == (0, True)
         assert after.stop_reason is StopReason.UNCERTAINTY
-        assert after.steps < before.steps == 200
+        assert after.step < before.step == 200
         # Looks that were taken for their high score are no candidates; the last trusted frame is.
         assert [candidate.origin["stream"] for candidate in after.candidates] == [Stream.BREAK]
 
 
 def test_what_a_replica_does_is_independent_of_its_company(watched, pair_committee):
-    together = explore(pair_committee(), watched(), range(3), lambda _steps, _finished: False)[2]
-    (alone,) = explore(pair_committee(), watched(), [2], lambda _steps, _finished: False)
-    assert (together.steps, together.early_looks) == (alone.steps, alone.early_looks)
+    together = _explore(pair_committee(), watched(), range(3))[2]
+    (alone,) = _explore(pair_committee(), watched(), [2])
+    assert (together.step, together.early_looks) == (alone.step, alone.early_looks)
     assert together.max_score == pytest.approx(alone.max_score, rel=1e-9)
 
 
@@ -109,13 +116,13 @@ def test_calibration_scales_the_score_but_not_the_stored_spread(crystals, pair_c
     assert scaled.candidates[0].origin["score"] == pytest.approx(3 * raw.candidates[0].origin["score"], abs=1e-5)
     assert scaled.candidates[0].sigma == pytest.approx(raw.candidates[0].sigma)
     (stopped,), _ = _run(pair_committee(), _plan(crystals(), scales={"O": 1e6}))
-    assert (stopped.stop_reason, stopped.steps, stopped.candidates) == (StopReason.UNCERTAINTY, 0, [])
+    assert (stopped.stop_reason, stopped.step, stopped.candidates) == (StopReason.UNCERTAINTY, 0, [])
 
 
 def test_hot_cell_stops_and_its_start_is_the_last_trusted_frame(crystals, pair_committee):
     plan = _plan(crystals(), max_temperature=100.0, stride=40)
     (replica,), _ = _run(pair_committee(), plan)
-    assert (replica.stop_reason, replica.steps) == (StopReason.TEMPERATURE, 1)
+    assert (replica.stop_reason, replica.step) == (StopReason.TEMPERATURE, 1)
     (candidate,) = replica.candidates
     assert (candidate.origin["stream"], candidate.origin["step"]) == (Stream.BREAK, 0)
     assert candidate.positions == pytest.approx(plan.starts.positions)
@@ -124,14 +131,14 @@ def test_hot_cell_stops_and_its_start_is_the_last_trusted_frame(crystals, pair_c
 def test_fused_atoms_stop_before_the_first_step(pair_committee):
     frames = FrameSet.from_atoms([Atoms("O2", [[0, 0, 0], [0.7, 0, 0]], cell=[6] * 3, pbc=True)])
     (replica,), _ = _run(pair_committee(), _plan(frames, threshold=1e9))
-    assert (replica.stop_reason, replica.steps, replica.candidates) == (StopReason.SHORT_DISTANCE, 0, [])
+    assert (replica.stop_reason, replica.step, replica.candidates) == (StopReason.SHORT_DISTANCE, 0, [])
 
 
 @pytest.mark.parametrize(("broken", "steps"), [(0, 0), (15, 15)])
 def test_a_driver_without_numbers_stops_its_replica(crystals, pair_committee, pair_member, broken, steps):
     committee = pair_committee(pair_member(0.2, broken_after=broken), pair_member(0.21))
     (replica,), _ = _run(committee, _plan(crystals(), stride=100))
-    assert (replica.stop_reason, replica.steps) == (StopReason.NOT_A_NUMBER, steps)
+    assert (replica.stop_reason, replica.step) == (StopReason.NOT_A_NUMBER, steps)
     assert len(replica.candidates) == bool(steps)
 
 
@@ -149,7 +156,7 @@ def test_only_the_faulty_replica_of_a_batch_stops(crystals, pair_committee):
 def test_asked_to_stop_it_keeps_what_it_has(crystals, pair_committee):
     replicas, _ = _run(pair_committee(), _plan(crystals(2), replicas=2), stop_after=25)
     assert {replica.stop_reason for replica in replicas} == {StopReason.WALLTIME}
-    assert {replica.steps for replica in replicas} == {25}
+    assert {replica.step for replica in replicas} == {25}
     assert [c.origin["stream"] for c in replicas[0].candidates] == [Stream.STRIDE] * 2
 
 
@@ -162,6 +169,94 @@ def test_every_start_meets_every_schedule(crystals, starts, schedules):
         met[plan.start_of(replica)].add(plan.schedule_of(replica))
     assert all(len(seen) == schedules for seen in met.values())
     assert len(met) == starts
+
+
+def test_a_free_place_is_filled_at_once(crystals, pair_committee, monkeypatch):
+    monkeypatch.setattr(pool, "ATOMS_PER_CALL", 64)
+    short = [{"steps": 10, "temperature_from": 300}]
+    long = [{"steps": 40, "temperature_from": 300}]
+    plan = _plan(crystals(3), replicas=3, schedules=[short, long, long])
+    replicas, calls = _run(pair_committee(), plan)
+    # Two places: the second replica and the short one begin, the third takes the place of the short one.
+    assert [replica.step for replica in replicas] == [10, 40, 40]
+    assert [steps for steps, _ in calls] == [2] * 40 + [1] * 10
+    (alone,) = _explore(pair_committee(), plan, [2])
+    assert replicas[2].candidates[-1].positions == pytest.approx(alone.candidates[-1].positions, abs=1e-9)
+
+
+def test_a_cell_that_moves_gives_candidates_with_their_cells(crystals, pair_committee):
+    squeeze = [{"steps": 200, "temperature_from": 300, "ensemble": "npt", "pressure_from_gpa": 20}]
+    squeeze[0] |= {"barostat_time_fs": 100, "compressibility_per_gpa": 0.005}
+    (replica,), _ = _run(pair_committee(), _plan(crystals(), schedules=[squeeze], stride=50, max_drift_mev_ps=1e-9))
+    volumes = [float(np.linalg.det(candidate.cell)) for candidate in replica.candidates]
+    assert len(volumes) == 4
+    assert volumes[0] < 0.98 * 6.3**3
+    assert volumes[-1] < 0.97 * volumes[0]
+    assert replica.stop_reason is StopReason.COMPLETED
+
+
+def test_a_cell_that_bursts_ends_its_replica(crystals, pair_committee):
+    burst = [{"steps": 400, "temperature_from": 300, "ensemble": "npt", "pressure_from_gpa": -150}]
+    burst[0] |= {"barostat_time_fs": 50, "compressibility_per_gpa": 0.02}
+    (replica,), _ = _run(pair_committee(), _plan(crystals(), schedules=[burst], max_volume_ratio=1.2, threshold=1e9))
+    assert replica.stop_reason is StopReason.VOLUME
+    assert replica.candidates[-1].origin["stream"] == Stream.BREAK
+
+
+@pytest.mark.parametrize(
+    ("guard", "reason"),
+    [({"max_displacement": 0.02}, StopReason.LARGE_STEP), ({"max_drift_mev_ps": 1e-9}, StopReason.ENERGY_DRIFT)],
+)
+def test_too_long_a_step_is_halved_from_the_last_good_frame(crystals, pair_committee, guard, reason):
+    hold = [{"steps": 400, "temperature_from": 900}]
+    settings = {"schedules": [hold], "stride": 20, "timestep_fs": 2.0, **guard}
+    (replica,), calls = _run(pair_committee(), _plan(crystals(), halvings=1, **settings))
+    assert [halving["reason"] for halving in replica.halvings] == [reason]
+    assert replica.stop_reason in (reason, StopReason.COMPLETED)
+    # Steps before the halving count one each and those from the last good frame on two each.
+    first = replica.halvings[0]["step"]
+    made = sum(steps for steps, _ in calls)
+    begin = (first - (reason is StopReason.LARGE_STEP)) // 20 * 20
+    assert made == pytest.approx(first + 2 * (replica.step - begin), abs=21)
+    steps = [candidate.origin["step"] for candidate in replica.candidates]
+    assert steps == sorted(set(steps))
+    (never,), _ = _run(pair_committee(), _plan(crystals(), halvings=0, **settings))
+    assert (never.stop_reason, never.halvings, never.step) == (reason, [], first)
+    assert never.summary()["halvings"] == []
+
+
+def test_stopped_and_continued_equals_uninterrupted(tmp_path, crystals, pair_committee, monkeypatch):
+    monkeypatch.setattr(pool, "ATOMS_PER_CALL", 64)
+    legs = [{"steps": 30, "temperature_from": 400}, {"steps": 30, "temperature_from": 400, "ensemble": "npt"}]
+    plan = _plan(crystals(4), replicas=4, schedules=[legs])
+    whole, _ = _run(pair_committee(), plan)
+    replicas = [plan.new_replica(index) for index in range(4)]
+    path = tmp_path / "checkpoint.npz"
+    for stop_at in (7, 45, None):
+        calls = iter(range(1, 1000))
+        stopped = explore(pair_committee(), plan, replicas, lambda *_, c=calls, at=stop_at: next(c) == at)
+        assert any(not replica.finished for replica in stopped) == (stop_at is not None)
+        np.savez(path, **pack_replicas(stopped))
+        replicas = unpack_replicas(path, plan)
+    for one, other in zip(whole, replicas, strict=True):
+        assert one.summary() == other.summary()
+        assert one.candidates[-1].positions == pytest.approx(other.candidates[-1].positions, abs=1e-9)
+        assert one.candidates[-1].cell == pytest.approx(other.candidates[-1].cell, abs=1e-9)
+        assert [c.origin["score"] for c in one.candidates] == pytest.approx(
+            [c.origin["score"] for c in other.candidates]
+        )
+        assert other.trusted is other.candidates[-1]
+
+
+def test_a_checkpoint_of_another_exploration_is_refused(tmp_path, crystals):
+    plan = _plan(crystals(2), replicas=2)
+    path = tmp_path / "checkpoint.npz"
+    np.savez(path, **pack_replicas([plan.new_replica(index) for index in range(2)]))
+    with pytest.raises(InputError, match="another exploration"):
+        unpack_replicas(path, _plan(crystals(3), replicas=3))
+    path.write_bytes(b"half")
+    with pytest.raises(InputError, match="damaged"):
+        unpack_replicas(path, plan)
 
 
 def _job(folder, committee, frames, **changes):
@@ -205,7 +300,11 @@ def test_a_stage_told_to_stop_finishes_with_what_is_there(tmp_path, tiny_committ
     job.stop_requested = True
     output = stage.run(job)
     assert output["totals"]["stop_reasons"] == {StopReason.WALLTIME: 2}
+    assert output["totals"]["unfinished"] == 2
     assert len(FrameSet.load(tmp_path / "candidates.npz")) == 0
+    job.stop_requested = False
+    assert stage.run(job)["totals"]["unfinished"] == 0
+    assert len(FrameSet.load(tmp_path / "candidates.npz")) > 0
 
 
 def test_no_start_frame_is_refused(tmp_path):

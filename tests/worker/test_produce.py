@@ -104,6 +104,59 @@ def _assert_same_run(one, other, whole, resumed):
         assert whole[key] == resumed[key]
 
 
+LEGS = [
+    {"name": "squeeze", "steps": 40, "temperature_from": 300, "ensemble": "npt", "pressure_from_gpa": 10,
+     "barostat_time_fs": 50, "compressibility_per_gpa": 0.005},
+    {"name": "free", "steps": 40, "temperature_from": 300, "ensemble": "nve", "timestep_fs": 2.0},
+]  # fmt: skip
+
+
+def test_legs_of_different_ensembles(tmp_path, crystals, pair_committee):
+    frames = crystals()
+    output = produce(_job(tmp_path), _settings(schedule=LEGS), frames, pair_committee())
+    assert output["simulated_ps"] == pytest.approx(0.12)
+    trajectory = read_trajectory(tmp_path / "trajectory.h5")
+    volumes = np.linalg.det(trajectory.cells)
+    assert volumes[8] < 0.99 * volumes[0]
+    assert volumes[8:] == pytest.approx(np.full(9, volumes[8]))
+    thermo = _arrays(tmp_path)
+    grams = 32 * 15.999 * 1.66054 / volumes
+    assert thermo["density_g_cm3"] == pytest.approx(grams, rel=1e-4)
+    assert [stage["mean_density_g_cm3"] for stage in output["stages"]] == pytest.approx(
+        [thermo["density_g_cm3"][:9].mean(), thermo["density_g_cm3"][9:].mean()]
+    )
+
+
+def test_legs_resumed_equal_uninterrupted(tmp_path, crystals, pair_committee, pair_member):
+    settings = _settings(schedule=LEGS, checkpoint_every=25)
+    whole = produce(_job(tmp_path / "whole"), settings, crystals(), pair_committee())
+
+    def die(calls):
+        if calls == 60:
+            raise MemoryError
+
+    killed = pair_committee(pair_member(0.2, before_call=die), *_others(pair_member))
+    with pytest.raises(MemoryError):
+        produce(_job(tmp_path / "parts"), settings, crystals(), killed)
+    resumed = produce(_job(tmp_path / "parts"), settings, crystals(), pair_committee())
+    assert resumed["restarted_from_step"] == 50
+    _assert_same_run(tmp_path / "whole", tmp_path / "parts", whole, resumed)
+
+
+@pytest.mark.parametrize("checkpoint_every", [1000, 10])
+def test_too_long_a_step_is_halved_from_the_last_checkpoint(tmp_path, crystals, pair_committee, checkpoint_every):
+    changes = {"timestep_fs": 4.0, "max_displacement": 0.03, "checkpoint_every": checkpoint_every}
+    output = produce(_job(tmp_path), _settings(halvings=3, **changes), crystals(), pair_committee())
+    assert output["stop_reason"] == StopReason.COMPLETED
+    assert 1 <= len(output["halvings"]) <= 3
+    assert {halving["reason"] for halving in output["halvings"]} == {StopReason.LARGE_STEP}
+    assert list(read_trajectory(tmp_path / "trajectory.h5").step) == list(range(0, 101, 5))
+    assert list(_arrays(tmp_path)["step"]) == list(range(0, 101, 5))
+    rigid = produce(_job(tmp_path / "rigid"), _settings(halvings=0, **changes), crystals(), pair_committee())
+    assert rigid["stop_reason"] == StopReason.LARGE_STEP
+    assert rigid["steps"] == output["halvings"][0]["step"]
+
+
 def test_a_run_without_numbers_ends_with_what_it_had(tmp_path, crystals, pair_committee, pair_member):
     broken = pair_committee(pair_member(0.2, broken_after=30), *_others(pair_member))
     output = produce(_job(tmp_path), _settings(), crystals(), broken)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sysconfig
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,9 +151,11 @@ def test_damaged_or_foreign_parent_is_named(tiny_committee, tiny_definition, tmp
         with pytest.raises(WorkerError, match=message) as caught:
             check_parent(path, tiny_definition)
         assert caught.value.code == "ERROR_PARENT_PACKAGE"
-    other = tiny_definition.model_copy(update={"species": ("O", "P", "V", "Na")})
-    with pytest.raises(WorkerError, match="keeps species and their order"):
+    other = tiny_definition.model_copy(update={"species": ("Na", "V", "Fe", "O")})
+    with pytest.raises(WorkerError, match="but not Fe, which `tiny-test` names; a training cannot add species"):
         check_parent(tiny_committee[0], other)
+    fewer = tiny_definition.model_copy(update={"species": ("O", "V")})
+    assert check_parent(tiny_committee[0], fewer) == tiny_definition.species
     nearer = tiny_definition.model_copy(update={"cutoff": tiny_definition.cutoff - 0.5})
     with pytest.raises(WorkerError, match="a warm start keeps the cutoff"):
         check_parent(tiny_committee[0], nearer)
@@ -168,6 +171,39 @@ def test_warm_start_begins_where_the_parent_ended(job_folder, tiny_committee, ti
     assert output["warm_start"] is True
     for part in ("train", "validation"):
         assert output["errors"][part]["force_rmse"] == pytest.approx(parent["errors"][part]["force_rmse"], rel=1e-3)
+
+
+def test_a_parent_of_another_energy_zero_gets_shifts_that_fit(
+    job_folder, tiny_committee, tiny_definition, morse_frames
+):
+    """Labels with another energy a species: a network cannot learn thousands of eV in one gentle epoch, shifts can."""
+    from ase.data import atomic_numbers
+
+    frames = morse_frames(12)
+    zero = {"Na": -1300.0, "V": -1900.0, "P": -190.0, "O": -440.0}
+    each = np.zeros(100)
+    each[[atomic_numbers[symbol] for symbol in zero]] = list(zero.values())
+    moved = replace(frames, energy=frames.energy + np.add.reduceat(each[frames.numbers], frames.offsets[:-1]))
+    gentle = trained(tiny_definition, warm_learning_rate=1e-6, warm_epochs=1)
+    # Fewer species than the parent knows would do; another order is taken from the parent.
+    gentle = gentle.model_copy(update={"species": ("O", "P", "V", "Na")})
+    outputs = {}
+    for name, refit in (("stays", False), ("fits", True)):
+        folder = job_folder(name, frames=moved, definition=gentle, refit_shifts=refit)
+        (folder / "parent.nequip.zip").write_bytes(tiny_committee[0].read_bytes())
+        assert start(folder).wait(120) == 0, error_of(folder)
+        outputs[name] = json.loads((folder / "output.json").read_text())
+    assert outputs["stays"]["refitted_shifts"] == {}
+    assert outputs["stays"]["errors"]["train"]["energy_rmse_per_atom"] > 100
+    # Within what compositions do not explain of the Morse energies.
+    scatter = np.std(frames.energy / 8)
+    for part in ("train", "validation", "out_of_bag"):
+        assert outputs["fits"]["errors"][part]["energy_rmse_per_atom"] < max(scatter, 0.2)
+    assert outputs["fits"]["errors"]["train"]["force_rmse"] == pytest.approx(
+        outputs["stays"]["errors"]["train"]["force_rmse"], rel=1e-3
+    )
+    assert outputs["fits"]["types"] == ["Na", "V", "P", "O"]
+    assert set(outputs["fits"]["refitted_shifts"]) == set(zero)
 
 
 def test_divergence_has_its_code(job_folder, tiny_definition):

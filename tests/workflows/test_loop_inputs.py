@@ -53,7 +53,7 @@ def test_what_can_lead_to_a_potential_is_not_refused(inputs):
         ("seed_settings", {"relax_steps": 0}, "`seed_settings`: label settings: relax_steps"),
         ("label", {"settings": {"mode": "anneal"}}, "`label.settings`: label settings: mode"),
         ("stop", {"max_labels": 0}, "`max_labels` is 0"),
-        ("selection", {"budget": 0}, "label budget is 0"),
+        ("selection", {"budget": 0}, "selection: budget: Input should be greater"),
     ],
 )
 def test_each_port_is_read_as_its_reader_will(inputs, port, change, words):

@@ -1,4 +1,4 @@
-"""Steps along the links of the provenance graph, and nothing else: the only way this room moves through it."""
+"""Steps along the links of the provenance graph, and nothing else: the only way this package moves through it."""
 
 from __future__ import annotations
 
