@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from aiida_nvp.report.figures_run import stage_colour, stage_name, stages_of
 from aiida_nvp.report.model import Analysis, Values
@@ -14,6 +13,7 @@ from aiida_nvp.report.style import MUTED, canvas, panels, styled, to_svg
 
 _RADIATIONS = {"neutron": "neutrons", "xray": "X-rays"}
 _MOST_PANELS = 6
+_NO_SHAPE = ("irregular", "other number")
 
 
 def structure_figures(analysis: Analysis | None) -> list[str]:
@@ -89,7 +89,8 @@ def shape_figure(analysis: Analysis | None) -> str | None:
         figure = canvas(10.4, 3.0)
         for panel, name in zip(panels(figure, 1, len(names)), names, strict=True):
             shares = [stage["structure"]["polyhedra"][name]["shares"] for stage in stages]
-            shapes = list(dict.fromkeys(shape for share in shares for shape in share))
+            found = dict.fromkeys(shape for share in shares for shape in share)
+            shapes = sorted(found, key=lambda shape: shape in _NO_SHAPE)
             height = 0.8 / len(stages)
             for index, (stage, share) in enumerate(zip(stages, shares, strict=True)):
                 where = np.arange(len(shapes)) + (index - (len(stages) - 1) / 2) * height
@@ -128,7 +129,8 @@ def ring_figure(analysis: Analysis | None) -> str | None:
                 color=stage_colour(index, len(stages)),
                 label=stage_name(stage),
             )
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        sizes = [int(size) for stage in stages for size in stage["structure"]["rings"]["per_former"]]
+        panel.set_xticks(range(min(sizes), max(sizes) + 1))
         panel.set(title="Shortest-path rings", xlabel="formers in the ring", ylabel="rings for each former")
         panel.grid(visible=False, axis="x")
         panel.legend(loc="upper left")

@@ -136,6 +136,8 @@ def test_plan_counts_the_labels_that_a_branch_check_makes_again(write):
         ("stages: [melt]", "stages: [freeze]", "analysis", "no stage freeze; production.schedule has melt"),
         ("name: melt, ", "", "analysis", "no stage melt; production.schedule has no stage with a name"),
         ("mobile: Na", "mobile: K", "analysis", "no K to follow; the production cell has Na, O, P, V"),
+        ("mobile: Na", "structure: {formers: [P, Si]}", "analysis", "no Si to form a network; the production cell has"),
+        ("mobile: Na", "structure: {formers: [P], ligand: Na}", "analysis", "give P-Na in analysis.pairs"),
         ("P-O: 2.2", "Si-O: 2.2", "analysis", "no Si to measure; the production cell has Na, O, P, V"),
         ("name: melt, steps: 100", "name: melt, steps: 29", "name: melt", "(3 frames, at least 4 are needed)"),
         ("max_labels: 40", "max_labels: 15", "max_labels", "up to 15 labels and the budget is 15; give more than 15"),
