@@ -88,5 +88,5 @@ def as_measured(
     q = q_max * np.arange(1, count + 1) / count
     total = from_rdf(rdf, numbers, q, "none").total(radiation)
     if not np.isfinite(total).all():
-        raise InputError(f"no table of form factors reaches {q_max} 1/angstrom; install periodictable or end sooner.")
+        raise InputError(f"no table of form factors reaches {q_max} 1/angstrom; end sooner.")
     return pair_functions(q, total, rdf.r, rdf.density, window)

@@ -23,7 +23,7 @@ from aiida_nvp.analysis.structure.pair_functions import as_measured
 from aiida_nvp.analysis.structure.polyhedra import Polyhedra, PolyhedraResult
 from aiida_nvp.analysis.structure.rdf import RadialDistribution, Rdf
 from aiida_nvp.analysis.structure.rings import Rings
-from aiida_nvp.analysis.structure.scattering import xray_source
+from aiida_nvp.analysis.structure.scattering import XRAY_SOURCE
 from aiida_nvp.analysis.structure.settings import StructureSettings
 from aiida_nvp.analysis.structure.species import symbol_of
 from aiida_nvp.analysis.structure.structure_factor import Radiation, StructureFactor
@@ -166,7 +166,7 @@ class StructureReport:
             curves["q"] = self._factor.q
             for name, partial in self._factor.partials(settings.convention).items():
                 curves |= named("s", name, partial)
-            numbers["s_of_q"] = {"convention": settings.convention, "form_factors": xray_source()}
+            numbers["s_of_q"] = {"convention": settings.convention, "form_factors": XRAY_SOURCE}
             for radiation in _RADIATIONS:
                 numbers["s_of_q"][radiation] = self._total(radiation, curves)
         numbers["measured"] = []
