@@ -2,6 +2,7 @@
 
     python benchmarks/labelling.py --frames 200           # rehearsal labels: AiiDA against a bare loop
     python benchmarks/labelling.py --campaign PK          # pw.x labels of a finished campaign: engine against program
+    python benchmarks/labelling.py --profile --frames 24  # where the processor time of the engine goes
 
 The first needs a profile whose daemon runs (`aiida-nvp setup`). The bare loop runs the same worker program on the same
 input files, as many at a time as this machine has cores.
@@ -10,7 +11,9 @@ input files, as many at a time as this machine has cores.
 from __future__ import annotations
 
 import argparse
+import cProfile
 import os
+import pstats
 import subprocess
 import tempfile
 import time
@@ -20,7 +23,7 @@ from pathlib import Path
 
 import psutil
 from aiida import orm
-from aiida.engine import submit
+from aiida.engine import ProcessBuilder, run_get_node, submit
 from aiida.engine.daemon.client import get_daemon_client
 from aiida.plugins import WorkflowFactory
 
@@ -33,6 +36,7 @@ from aiida_nvp.workflows.engines import chosen_engines
 MEGABYTE = 1e6
 CELL = {"name": "NaVP", "oxides": {"Na2O": 2, "V2O5": 1, "P2O5": 1}, "atoms": 20}
 POLL_S = 1.0
+MOST_PARTS = 12
 
 
 def main() -> None:
@@ -42,9 +46,12 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1, help="another seed makes frames that no profile has seen")
     parser.add_argument("--campaign", type=int, help="pk of a finished campaign on pw.x")
+    parser.add_argument("--profile", action="store_true", help="run the labels in this process and profile it")
     arguments = parser.parse_args()
     load()
-    if arguments.campaign is not None:
+    if arguments.profile:
+        profile_engine(arguments.frames, arguments.in_flight, arguments.seed)
+    elif arguments.campaign is not None:
         compare_with_program(arguments.campaign)
     else:
         compare_with_loop(arguments.frames, arguments.in_flight, arguments.seed)
@@ -60,12 +67,7 @@ def compare_with_program(pk: int) -> None:
 
 def compare_with_loop(count: int, in_flight: int, seed: int) -> None:
     """Label ``count`` frames through the daemon, then run the same programs in a bare loop, and print the ratios."""
-    engines = chosen_engines()
-    assert engines is not None, "no engines in this profile; run `aiida-nvp setup`"
-    frames = generate(orm.Dict({"cells": [{**CELL, "copies": count}]}), orm.Int(seed))
-    builder = WorkflowFactory("nvp.label").get_builder()
-    builder.frames, builder.code = frames, orm.load_code(engines.worker)
-    builder.labeller, builder.settings, builder.in_flight = orm.Str("rehearsal"), orm.Dict({}), orm.Int(in_flight)
+    builder = batch(count, in_flight, seed)
     started = time.monotonic()
     node = submit(builder)
     peak = max(watch(node))
@@ -79,6 +81,42 @@ def compare_with_loop(count: int, in_flight: int, seed: int) -> None:
     print(f"bare loop, {cores} at a time: {bare:.1f} s, {bare / count:.2f} s a label")
     print(f"ratio: {through_aiida / bare:.2f}; beyond the bare loop: {(through_aiida - bare) / count:.2f} s a label")
     print(f"largest resident memory of a daemon worker: {peak / MEGABYTE:.0f} MB")
+
+
+def batch(count: int, in_flight: int, seed: int) -> ProcessBuilder:
+    """Return the inputs of a batch of rehearsal labels."""
+    engines = chosen_engines()
+    assert engines is not None, "no engines in this profile; run `aiida-nvp setup`"
+    frames = generate(orm.Dict({"cells": [{**CELL, "copies": count}]}), orm.Int(seed))
+    builder = WorkflowFactory("nvp.label").get_builder()
+    builder.frames, builder.code = frames, orm.load_code(engines.worker)
+    builder.labeller, builder.settings, builder.in_flight = orm.Str("rehearsal"), orm.Dict({}), orm.Int(in_flight)
+    return builder
+
+
+def profile_engine(count: int, in_flight: int, seed: int) -> None:
+    """Run a batch in this process and print what its processor time is spent on; the programs are not in it."""
+    profile = cProfile.Profile(time.process_time)
+    _, node = profile.runcall(run_get_node, batch(count, in_flight, seed))
+    assert node.is_finished_ok, node.exit_message
+    own: dict[str, float] = {}
+    for (path, _, _), (_, _, seconds, _, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+        own[part_of(path)] = own.get(part_of(path), 0.0) + seconds
+    total = sum(own.values())
+    print(f"{count} labels: {total:.1f} s of processor time in the engine, {total / count:.2f} s a label")
+    for name, seconds in sorted(own.items(), key=lambda entry: -entry[1])[:MOST_PARTS]:
+        print(f"  {name:24s} {seconds:6.1f} s  {seconds / total:5.1%}")
+
+
+def part_of(path: str) -> str:
+    """Return the package of a source file, with one level more for those of the engine."""
+    if path == "~" or path.startswith("<"):
+        return "built-in functions"
+    parts = Path(path).parts
+    if "site-packages" in parts:
+        inside = parts[parts.index("site-packages") + 1 :]
+        return ".".join(inside[:2]).removesuffix(".py") if inside[0] == "aiida" else inside[0].removesuffix(".py")
+    return "aiida_nvp" if "aiida_nvp" in parts else "standard library"
 
 
 def watch(node: orm.ProcessNode) -> Iterator[float]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from ase.data import atomic_masses
@@ -18,12 +16,11 @@ from aiida_nvp.analysis.structure.rdf import RadialDistribution
 from aiida_nvp.analysis.structure.species import pair_names
 from aiida_nvp.analysis.transport.msd import mean_square_displacement
 from aiida_nvp.analysis.transport.paths import MINIMUM_FRAMES
+from aiida_nvp.analysis.watched import BIN_WIDTH, Watched
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.trajectory import Trajectory
+from aiida_nvp.common.units import GRAM_PER_CM3_IN_AMU_ANGSTROM3
 
-_GRAMS_PER_CM3_IN_U_PER_ANGSTROM3 = 1.66053906660
-BIN_WIDTH = 0.25
-"""Of a partial g(r), angstrom: a short run fills no finer bins."""
 MOST_LINKS = 4
 """Q^n are counted from n = 0 to here."""
 _SLOPE_WINDOW = 0.5
@@ -32,53 +29,12 @@ _SLOPE_WINDOW = 0.5
 Value = float | list[float]
 
 
-@dataclass(frozen=True)
-class Watched:
-    """What is measured.
-
-    :param pairs: ``centre-ligand`` to the longest bond in angstrom: coordination of the centre, and partial g(r).
-    :param formers: species whose Q^n are counted; each needs its pair.
-    :param mobile: species whose mean square displacement is followed.
-    :raises InputError: if a former has no pair, or not exactly one.
-    """
-
-    pairs: Mapping[str, float] = field(default_factory=dict)
-    formers: tuple[str, ...] = ()
-    mobile: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check the formers."""
-        for former in self.formers:
-            self.pair_of(former)
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Watched:
-        """Return what plain values ask for.
-
-        :raises InputError: for values of another kind.
-        """
-        try:
-            pairs = {str(pair): float(length) for pair, length in dict(values.get("pairs") or {}).items()}
-            return cls(pairs, tuple(values.get("formers") or ()), values.get("mobile"))
-        except (TypeError, ValueError) as error:
-            raise InputError(f"observables: pairs are `P-O: 2.2`, formers a list of species ({error}).") from error
-
-    def pair_of(self, former: str) -> str:
-        """Return the pair in which the former is the centre.
-
-        :raises InputError: if there is none, or more than one.
-        """
-        found = [pair for pair in self.pairs if pair.split("-")[0] == former]
-        if len(found) != 1:
-            raise InputError(f"observables: to count Q^n of {former}, give one pair `{former}-O: longest bond`.")
-        return found[0]
-
-
 def observe(trajectory: Trajectory, watched: Watched) -> dict[str, Value]:
     """Return the observables of one run by name; those of species that it does not hold are left out.
 
     ``density`` in g/cm3, ``V-O coordination``, ``Q0(P)`` to ``Q4(P)`` as shares, ``g(V-O)`` as a list on bins of
-    :data:`BIN_WIDTH`, and ``MSD slope Na`` in angstrom^2/ps (not a diffusivity: a short run need not be diffusive).
+    :data:`~aiida_nvp.analysis.watched.BIN_WIDTH`, and ``MSD slope Na`` in angstrom^2/ps (not a diffusivity: a short run
+    need not be diffusive).
 
     :param trajectory: equally spaced frames of one composition, at least one.
     """
@@ -95,7 +51,7 @@ def observe(trajectory: Trajectory, watched: Watched) -> dict[str, Value]:
 
 def _density(trajectory: Trajectory) -> float:
     volume = np.abs(np.linalg.det(trajectory.cells)).mean()
-    return float(atomic_masses[trajectory.numbers].sum() / volume * _GRAMS_PER_CM3_IN_U_PER_ANGSTROM3)
+    return float(atomic_masses[trajectory.numbers].sum() / volume / GRAM_PER_CM3_IN_AMU_ANGSTROM3)
 
 
 def _structure(trajectory: Trajectory, pairs: Mapping[str, float], bridged: list[str]) -> dict[str, Value]:

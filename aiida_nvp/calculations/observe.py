@@ -10,7 +10,7 @@ from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 from ase import Atoms
 
-from aiida_nvp.analysis.observables import BIN_WIDTH, Watched, observe
+from aiida_nvp.analysis.watched import BIN_WIDTH, Watched
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.trajectory import Trajectory
 from aiida_nvp.common.unwrap import Unwrapper
@@ -32,10 +32,12 @@ def observe_replicas(candidates: DatasetData, results: orm.Dict, parameters: orm
 
     :param candidates: of nvp.explore; its frames at fixed stride are the trajectories.
     :param results: of the same job.
-    :param parameters: of :class:`~aiida_nvp.analysis.observables.Watched`.
+    :param parameters: of :class:`~aiida_nvp.analysis.watched.Watched`.
 
     Exit status 210 with a sentence for parameters that make no sense.
     """
+    from aiida_nvp.analysis.observables import observe  # noqa: PLC0415 - a compiler, which most of a daemon's life needs not
+
     try:
         watched = Watched.read(parameters.get_dict())
     except InputError as error:

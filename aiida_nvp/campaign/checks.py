@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aiida_nvp.analysis.observables import Watched
 from aiida_nvp.analysis.transport.paths import MINIMUM_FRAMES
+from aiida_nvp.analysis.watched import Watched
 from aiida_nvp.campaign.schema import Campaign, CellSpec, ProductionSpec
 from aiida_nvp.campaign.source import Source
 from aiida_nvp.common.errors import InputError

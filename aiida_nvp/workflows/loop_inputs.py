@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida.engine import PortNamespace
 
-from aiida_nvp.analysis.observables import Watched
+from aiida_nvp.analysis.watched import Watched
 from aiida_nvp.calculations.assess import stop_rules
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.potential import PotentialDefinition

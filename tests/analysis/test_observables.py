@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from aiida_nvp.analysis.observables import BIN_WIDTH, Watched, observe
+from aiida_nvp.analysis.observables import observe
+from aiida_nvp.analysis.watched import BIN_WIDTH, Watched
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.trajectory import Trajectory
 

@@ -159,7 +159,7 @@ def labels_kept(node):
     ("port", "change", "words"),
     [
         ("stop", {"max_labels": 0}, "`max_labels` is 0"),
-        ("selection", {"budget": 0}, "label budget is 0"),
+        ("selection", {"budget": 0}, "selection: budget: Input should be greater than or equal to 1"),
         ("definition", {"species": ["Na", "P", "O"]}, "`frames` holds V, but the potential knows Na, P, O only"),
     ],
 )
