@@ -107,7 +107,6 @@ class ActiveLearningWorkChain(CommitteeRounds):
         self.ctx.trained_on = None
         self.ctx.dataset = self.inputs.get("dataset")
         self.ctx.start_frames = self.inputs.get("frames", self.earlier.get("starts", self.ctx.dataset))
-        self.ctx.left_over = None
 
     def validate(self) -> ExitCode | None:
         """Refuse now what would otherwise fail after the first labels have been paid for."""

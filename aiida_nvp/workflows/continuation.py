@@ -39,6 +39,7 @@ class Remains:
     :param history: records of the complete cycles, by name.
     :param committee: the last whole committee before the open round.
     :param starts: cells that it explored from.
+    :param left_over: candidates that found no place in the last batch.
     :param done: finished steps of the open round.
     :param verdict: after the last complete cycle; None before the first.
     :param open_round: ``cycle_2``, or ``final`` where the verdict asked for no more cycles.
@@ -53,6 +54,7 @@ class Remains:
     committee: tuple[PotentialData, ...]
     shifts: orm.Dict | None
     starts: DatasetData | None
+    left_over: DatasetData | None
     done: Mapping[str, Step]
     verdict: orm.Dict | None
     open_round: str
@@ -73,7 +75,7 @@ class Remains:
         members = {f"member_{index}": potential for index, potential in enumerate(self.committee)}
         values: dict[str, Any] = {"process": orm.Str(self.loop.uuid), "history": dict(self.history)}
         values |= {"committee": members, "done": {name: dict(step) for name, step in self.done.items()}}
-        optional = {"shifts": self.shifts, "starts": self.starts, "verdict": self.verdict}
+        optional = {"shifts": self.shifts, "starts": self.starts, "left_over": self.left_over, "verdict": self.verdict}
         return values | {name: node for name, node in optional.items() if node is not None}
 
     def with_another_cycle(self, training: TrainingSettings) -> Remains:
@@ -132,6 +134,7 @@ def read_remains(loop: orm.ProcessNode) -> Remains:
         committee=committee,
         shifts=output(children.get("energy_shifts"), RESULT, orm.Dict) or before.get("shifts"),
         starts=_starts(given, children),
+        left_over=before.get("left_over") if assessed is None else _left_over(rounds.finished(last)),
         done=done,
         verdict=verdict if ended else None,
         open_round=open_round,
@@ -273,6 +276,11 @@ def _starts(given: Mapping[str, Any], children: Mapping[str, orm.ProcessNode]) -
         return joined
     found = (given.get("frames"), given.get(NAMESPACE, {}).get("starts"), given.get("dataset"))
     return next((node for node in found if node is not None), None)
+
+
+def _left_over(steps: Mapping[str, Step]) -> DatasetData | None:
+    found = steps.get("select", {}).get("left_over")
+    return found if isinstance(found, DatasetData) else None
 
 
 def _ok(node: orm.ProcessNode | None) -> bool:

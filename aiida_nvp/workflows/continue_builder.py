@@ -76,7 +76,12 @@ def continue_campaign(
     inputs.pop("metadata", None)
     _refuse_other_labels(before, inputs["learn"]["label"])
     _refuse_other_definition(before.definition, whole.potential)
-    _fill(inputs, before, whole, remains)
+    stop = stop_parameters(whole.campaign)
+    if added or before.remains.word is Verdict.CONVERGED:
+        # What held for the cells before says nothing of the new ones, and who asks for more wants to see it again.
+        stop["counts_from"] = remains.cycles
+    inputs["learn"]["stop"] = orm.Dict(stop)
+    _fill(inputs, whole, remains)
     cells = _pending(before, added)
     inputs.pop("cells", None)
     if cells:
@@ -149,16 +154,10 @@ def _remains(before: _Before, whole: LoadedCampaign, added: tuple[CellSpec, ...]
     return remains.with_other_labels() if added else remains
 
 
-def _fill(inputs: dict[str, Any], before: _Before, whole: LoadedCampaign, remains: Remains) -> None:
+def _fill(inputs: dict[str, Any], whole: LoadedCampaign, remains: Remains) -> None:
     """Put what is taken over and what has changed into the inputs."""
     inputs["campaign"] = orm.Dict(whole.campaign.plain())
     learn = inputs["learn"]
-    stop = stop_parameters(whole.campaign)
-    other_glass = len(whole.campaign.all_cells) > len(before.campaign.all_cells)
-    if other_glass or before.remains.word is Verdict.CONVERGED:
-        # What held for the cells before says nothing of the new ones, and who asks for more wants to see it again.
-        stop["counts_from"] = remains.cycles
-    learn["stop"] = orm.Dict(stop)
     if whole.campaign.exploration.cells:
         learn["exploration_cells"] = orm.Dict(cell_parameters(whole.campaign.exploration.cells))
     learn["earlier"] = remains.inputs()

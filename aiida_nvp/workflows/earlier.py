@@ -25,6 +25,8 @@ def define_earlier(spec: ProcessSpec) -> None:
     spec.input(f"{NAMESPACE}.shifts", valid_type=orm.Dict, required=False, help="Its energy zero of each species.")
     starts = "The cells that it explored from, where it did not pack them anew each cycle."
     spec.input(f"{NAMESPACE}.starts", valid_type=DatasetData, required=False, help=starts)
+    left = "Candidates that found no place in its last batch; the next committee judges them anew."
+    spec.input(f"{NAMESPACE}.left_over", valid_type=DatasetData, required=False, help=left)
     spec.input(f"{NAMESPACE}.verdict", valid_type=orm.Dict, required=False, help="Its last: no cycle is to follow.")
     history = "`selection_0`, `exploration_0`, `calibration_0` ... of its complete cycles."
     spec.input_namespace(f"{NAMESPACE}.history", dynamic=True, valid_type=orm.Dict, required=False, help=history)
@@ -65,6 +67,7 @@ class Continued(SecondTry):
         self.ctx.members = [committee[name] for name in sorted(committee, key=lambda name: (len(name), name))]
         self.ctx.shifts = self.earlier.get("shifts")
         self.ctx.calibration = last_of(self.ctx.history, "calibration")
+        self.ctx.left_over = self.earlier.get("left_over")
         self.ctx.verdict = self.earlier.get("verdict")
         # Plain dictionaries: a checkpoint has to hold them.
         self.ctx.done = {step: dict(outputs) for step, outputs in self.earlier.get("done", {}).items()}

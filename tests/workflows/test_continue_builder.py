@@ -97,7 +97,11 @@ class Past:
         steps = {
             "explore": {"candidates": DatasetData(self.frames(2)), "results": orm.Dict({"replicas": []})},
             "review": {"predictions": orm.ArrayData()},
-            "select": {"chosen": DatasetData(self.frames(2, 90 + index)), "table": orm.Dict({"chosen": 2})},
+            "select": {
+                "chosen": DatasetData(self.frames(2, 90 + index)),
+                "left_over": DatasetData(self.frames(3, 70 + index)),
+                "table": orm.Dict({"chosen": 2}),
+            },
             "predict": {"predictions": orm.ArrayData()},
         }
         for step, outputs in steps.items():
@@ -198,6 +202,7 @@ def test_one_more_cycle_takes_everything_over(finished):
     assert set(earlier.done) == {"train_0", "train_1", "train_2", "review"}
     assert earlier.done["train_1"]["potential"].uuid == finished.nodes["final_train_1"].outputs.potential.uuid
     assert earlier.process.value == finished.loop.uuid
+    assert earlier.left_over.uuid == finished.nodes["cycle_1_select"].outputs.left_over.uuid
     assert "verdict" not in earlier
     assert "cells" not in made.builder
     rows = dict(made.rows)
@@ -293,6 +298,7 @@ def test_a_continued_campaign_is_continued(finished):
     earlier = third.builder.learn.earlier
     assert set(earlier.done) == {"train_0", "train_1", "train_2", "review", "explore"}
     assert "selection_1" in earlier.history
+    assert earlier.left_over.uuid == finished.nodes["cycle_1_select"].outputs.left_over.uuid
     assert earlier.shifts.uuid == finished.nodes["energy_shifts"].outputs.result.uuid
     assert third.builder.learn.dataset.uuid == finished.dataset.uuid
 
