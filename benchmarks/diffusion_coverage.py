@@ -66,7 +66,21 @@ def few(rng: np.random.Generator, frames: int = 2000, ions: int = 4) -> Position
     return _walk(rng, np.full(ions, 0.3), frames), 0.3
 
 
-KINDS = (independent, two_populations, half_at_rest, caged, inertial, in_fours, few)
+def jumping(rng: np.random.Generator, frames: int = 1000, ions: int = 60, rate: float = 0.01) -> Positions:
+    """Ions that rattle by 0.35 angstrom and jump by 3 angstrom, once in a hundred frames."""
+    jumps = rng.random((frames, ions, 1)) < rate
+    direction = rng.normal(size=(frames, ions, 3))
+    steps = 3.0 * jumps * direction / np.linalg.norm(direction, axis=2, keepdims=True)
+    rattle = rng.normal(scale=0.35, size=(frames, ions, 3))
+    return np.cumsum(steps, axis=0) + rattle, rate * 9.0 / 6 / INTERVAL_PS
+
+
+def jumping_rarely(rng: np.random.Generator) -> Positions:
+    """Ions that jump three times in a thousand frames, 50 of them in 2000."""
+    return jumping(rng, frames=2000, ions=50, rate=0.003)
+
+
+KINDS = (jumping, jumping_rarely, independent, two_populations, half_at_rest, caged, inertial, in_fours, few)
 
 
 def coverage(kind: Callable[[np.random.Generator], Positions], runs: int, seed: int = 0) -> FloatArray:

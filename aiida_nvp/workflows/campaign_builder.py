@@ -13,6 +13,7 @@ from aiida.engine import ProcessBuilder
 from aiida_nvp.campaign.loader import LoadedCampaign
 from aiida_nvp.campaign.schema import Campaign, CellSpec
 from aiida_nvp.campaign.source import Source
+from aiida_nvp.campaign.stages import MdStage
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import LabellerName
 from aiida_nvp.labelling.settings import LabelSettings
@@ -210,8 +211,13 @@ def _analysis(campaign: Campaign) -> dict[str, Any]:
     assert campaign.production is not None
     wanted = campaign.analysis.stages
     stages = [
-        {"index": index, "name": stage.name, "temperature": stage.temperature_to}
+        {"index": index, "name": stage.name, "temperature": _held_at(stage)}
         for index, stage in enumerate(campaign.production.schedule)
         if stage.name and (not wanted or stage.name in wanted)
     ]
     return campaign.analysis.model_dump(mode="json", exclude={"stages"}) | {"stages": stages}
+
+
+def _held_at(stage: MdStage) -> float | None:
+    """Return the temperature of a stage that holds one; a ramp has none that its ions could be told to belong to."""
+    return stage.temperature_to if stage.temperature_from == stage.temperature_to else None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import units
+from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
 from aiida_nvp.analysis.transport.diffusion import Diffusion, Scatter, judge_motion
@@ -75,12 +76,28 @@ def conductivity(
 
 
 def charge_path(paths: Paths, charges: Mapping[str, float]) -> FloatArray:
-    """Return (T, 3) sum of charge times position, in elementary charges times angstrom."""
+    """Return (T, 3) sum of charge times position, in elementary charges times angstrom.
+
+    Where the charges do not add up to nothing, their counter-charge rests in the host: the way of the centre of mass of
+    all species without a charge is taken off.
+    """
     path: FloatArray = np.zeros((paths.n_frames, 3))
+    total = 0.0
     for species, charge in charges.items():
-        for block in paths.blocks(paths.ions(species)):
+        ions = paths.ions(species)
+        total += charge * len(ions)
+        for block in paths.blocks(ions):
             path += charge * block.sum(axis=1)
-    return path
+    host = np.setdiff1d(np.unique(paths.numbers), [atomic_numbers[species] for species in charges])
+    if not total or not len(host):
+        return path
+    middle, mass = np.zeros((paths.n_frames, 3)), 0.0
+    for number in host:
+        ions = np.flatnonzero(paths.numbers == number)
+        mass += atomic_masses[number] * len(ions)
+        for block in paths.blocks(ions):
+            middle += atomic_masses[number] * block.sum(axis=1)
+    return path - total * middle / mass
 
 
 def si_per_diffusivity(volume: float, temperature: float) -> float:
@@ -126,9 +143,11 @@ def _ratio(
 
 
 def _sentence(single: tuple[float | None, float | None], motion: Diffusion, left_out: tuple[str, ...]) -> str:
-    if single[0] is None:
-        return "no charged species diffuses in this run, so it gives no conductivity"
     rest = f"; {', '.join(left_out)} counted as at rest" if left_out else ""
     if motion.diffusivity_m2_s is None:
+        if single[0] is None:
+            return "no charged species diffuses in this run, so it gives no conductivity"
         return f"from single ions only{rest}: the common displacement of the charges is {motion.sentence}"
+    if single[0] is None:
+        return "from all charges together only: no species diffuses by itself"
     return f"from single ions and from all of them together{rest}"

@@ -6,10 +6,11 @@ neither the best nor has it the error that its residuals suggest (DOI 10.1021/ac
 that of walkers with the D and c that are fitted (:mod:`aiida_nvp.analysis.transport.brownian`), times two factors that
 are measured in the run itself:
 
-* 1 + h, h being the relative variance of the ions' own diffusivities. Fast ions dominate both mean and noise; with
-  half the ions at rest, h is 1. Found from the covariance of two halves of the run, where noise does not enter.
-* c_4, the scatter of successive non-overlapping displacements of all ions together over what independent ions would
-  show: ions that move together are fewer than they seem. Used only where chance does not explain it.
+* the excess over equal walkers: the scatter of the ions' own slopes from one part of the run to the next over that of
+  such walkers. Fast ions dominate the noise, and rare jumps are noisier than many small steps. What differs between
+  ions for good is no noise, and does not enter.
+* c_4, the scatter of successive non-overlapping displacements of all ions together over what the scatter of each alone
+  would make it: ions that move together are fewer than they seem. Used only where chance does not explain it.
 
 The fit begins where a straight line fits within the covariance, so that ballistic and sub-diffusive lags stay out, and
 within the first quarter of the run. Without such a lag, if the line is mostly its intercept, or if D does not stand out
@@ -46,6 +47,10 @@ NOT_DIFFUSIVE = "not diffusive yet"
 
 _ROUNDS = 4
 _SMALLEST_FIT = 4
+_DEGREES = 40
+"""Slopes of ions in parts of the run that tell their scatter: few ions need more parts."""
+MOST_PARTS = 10
+_FEWEST_DISPLACEMENTS = 20
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -76,7 +81,8 @@ class Diffusion:
     :param error_m2_s: its standard error.
     :param window_ps: lags of the fit.
     :param intercept: of the line in angstrom^2.
-    :param heterogeneity: h, the relative variance of the diffusivities of the single ions.
+    :param heterogeneity: relative variance of the diffusivities of the single ions.
+    :param excess: squared error over that of equal walkers, for independent ions.
     :param together: c_4, by how much the squared error is larger because ions move together; 1 where they do not.
     :param sentence: what to tell the user.
     """
@@ -88,8 +94,15 @@ class Diffusion:
     window_ps: tuple[float, float] | None = None
     intercept: float | None = None
     heterogeneity: float | None = None
+    excess: float | None = None
     together: float | None = None
     sentence: str = ""
+
+
+def _factor(lags: IntArray, frames: int, slope: float, intercept: float, ions: int) -> tuple[FloatArray, bool]:
+    covariance = msd_covariance(lags, frames, slope / AXES, max(intercept, 0.0) / (2 * AXES))
+    factor: tuple[FloatArray, bool] = cho_factor(covariance / ions)
+    return factor
 
 
 def fit_line(total: FloatArray, lags: IntArray, frames: int, ions: int) -> Line:
@@ -107,15 +120,27 @@ def fit_line(total: FloatArray, lags: IntArray, frames: int, ions: int) -> Line:
     residual = 0.0
     for _ in range(_ROUNDS):
         # A slope of nothing has no covariance: what is left of the displacement bounds it from below.
-        step = max(found[0], 1e-3 * float(total[0] / lags[0])) / AXES
-        noise = max(found[1], 0.0) / (2 * AXES)
-        factor = cho_factor(msd_covariance(lags, frames, step, noise) / ions)
+        factor = _factor(lags, frames, max(found[0], 1e-3 * float(total[0] / lags[0])), found[1], ions)
         weighted = cho_solve(factor, design)
         covariance = np.linalg.inv(design.T @ weighted)
         found = covariance @ (weighted.T @ total)
         left = total - design @ found
         residual = float(left @ cho_solve(factor, left))
     return Line(float(found[0]), float(found[1]), covariance, float(chi2.sf(residual, len(lags) - 2)))
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What widens the error of a line: ``heterogeneity``, ``excess`` and ``together`` of :class:`Diffusion`."""
+
+    heterogeneity: float = 0.0
+    excess: float = 1.0
+    together: float = 1.0
+
+    @property
+    def factor(self) -> float:
+        """By how much the squared error exceeds that of equal and independent walkers."""
+        return self.excess * self.together
 
 
 class Scatter:
@@ -128,15 +153,10 @@ class Scatter:
     def __init__(self, frames: int, interval_ps: float, ions: int, cage: float = CAGE_ANGSTROM2) -> None:
         self.frames, self.interval_ps, self.ions, self.cage = frames, interval_ps, ions, cage
 
-    def heterogeneity(self, lag: int) -> float:
-        """Return the relative variance of the walkers' own diffusivities, seen at ``lag`` frames."""
-        del lag
-        return 0.0
-
-    def together(self, lag: int, line: Line, heterogeneity: float) -> float:
-        """Return by how much the squared error exceeds that of independent walkers."""
-        del lag, line, heterogeneity
-        return 1.0
+    def noise(self, lags: IntArray, line: Line) -> Noise:
+        """Return what widens the error of a line fitted at ``lags``."""
+        del lags, line
+        return Noise()
 
 
 def diffusion(paths: Paths, species: str, msd: Msd | None = None) -> Diffusion:
@@ -182,10 +202,9 @@ def judge_motion(total: FloatArray, scatter: Scatter) -> Diffusion:
 def _fit(total: FloatArray, lags: IntArray, scatter: Scatter) -> tuple[Diffusion, bool]:
     """Return the verdict on these lags, and whether a straight line fits them."""
     line = fit_line(total[lags], lags, scatter.frames, scatter.ions)
-    heterogeneity = scatter.heterogeneity(int(lags[0]))
-    together = scatter.together(int(lags[0]), line, heterogeneity)
-    found = _judge(total[lags], lags, line, scatter, (heterogeneity, together))
-    return found, _probability(line, len(lags) - 2, (1 + heterogeneity) * together) > FIT_PROBABILITY
+    noise = scatter.noise(lags, line)
+    found = _judge(total[lags], lags, line, scatter, noise)
+    return found, _probability(line, len(lags) - 2, noise.factor) > FIT_PROBABILITY
 
 
 def fit_lags(frames: int) -> IntArray:
@@ -198,14 +217,15 @@ def _probability(line: Line, degrees: int, factor: float) -> float:
     return float(chi2.sf(chi2.isf(line.probability, degrees) / factor, degrees)) if line.probability > 0 else 0.0
 
 
-def _judge(total: FloatArray, lags: IntArray, line: Line, scatter: Scatter, factors: tuple[float, float]) -> Diffusion:
+def _judge(total: FloatArray, lags: IntArray, line: Line, scatter: Scatter, noise: Noise) -> Diffusion:
     interval_ps = scatter.interval_ps
     scale = ANGSTROM2_PER_PS_IN_M2_PER_S / (2 * AXES * interval_ps)
     value = line.slope * scale
-    error = float(np.sqrt(line.covariance[0, 0] * (1 + factors[0]) * factors[1])) * scale
+    error = float(np.sqrt(line.covariance[0, 0] * noise.factor)) * scale
     slope = float(np.polyfit(np.log(lags), np.log(total), 1)[0])
     window = (float(lags[0] * interval_ps), float(lags[-1] * interval_ps))
-    found = Diffusion(False, slope, None, None, window, line.intercept, factors[0], factors[1])
+    measured = (noise.heterogeneity, noise.excess, noise.together)
+    found = Diffusion(False, slope, None, None, window, line.intercept, *measured)
     share = line.slope * lags[-1] / total[-1]
     if abs(slope - 1) > SLOPE_TOLERANCE and abs(share - 1) > SLOPE_TOLERANCE:
         why = f"the displacement grows as t^{slope:.2f} instead of t"
@@ -226,36 +246,56 @@ class IonScatter(Scatter):
         super().__init__(paths.n_frames, paths.interval_ps, len(ions))
         self._paths = paths
         self._ions = ions
-        self._known: dict[int, tuple[FloatArray, FloatArray]] = {}
 
-    def _measure(self, lag: int) -> tuple[FloatArray, FloatArray]:
-        """Return (2, N) mean-square displacement over ``lag`` of each ion in each half, and (K,) that of all."""
-        if lag not in self._known:
-            halves, together = [], 0.0
-            middle = self._paths.n_frames // 2
-            for block in self._paths.blocks(self._ions):
-                square = ((block[lag:] - block[:-lag]) ** 2).sum(axis=2)
-                first = max(middle - lag, 1)
-                halves.append(np.stack([square[:first].mean(axis=0), square[middle:].mean(axis=0)]))
-                together = together + square[::lag].sum(axis=1)
-            self._known[lag] = (np.concatenate(halves, axis=1), np.asarray(together) / len(self._ions))
-        return self._known[lag]
+    def noise(self, lags: IntArray, line: Line) -> Noise:
+        """See :class:`Scatter`."""
+        if line.slope <= 0:
+            return Noise()
+        together = self._together(self._common_lag(lags, line))
+        parts = int(np.clip(np.ceil(_DEGREES * together / self.ions), 2, MOST_PARTS))
+        length = self.frames // parts
+        short = lags[lags <= LAST_LAG * length]
+        if len(short) < _SMALLEST_FIT:
+            return Noise(together=together)
+        factor = _factor(short, length, line.slope, line.intercept, 1)
+        design = np.stack([short, np.ones_like(short)], axis=1).astype(float)
+        weighted = cho_solve(factor, design)
+        covariance = np.linalg.inv(design.T @ weighted)
+        slopes = self._slopes(short, covariance[0] @ weighted.T, parts)
+        excess = float(slopes.var(axis=0, ddof=1).mean()) / float(covariance[0, 0])
+        relative = slopes / slopes.mean() if slopes.mean() > 0 else slopes
+        between = float(relative.mean(axis=0).var(ddof=1)) if self.ions > 1 else 0.0
+        within = float(relative.var(axis=0, ddof=1).mean()) / parts
+        return Noise(max(0.0, between - within), excess, together)
 
-    def heterogeneity(self, lag: int) -> float:
-        """Return the relative variance of the ions' displacements that lasts from one half of the run to the other."""
-        halves, _ = self._measure(lag)
-        if halves.shape[1] < _SMALLEST_FIT or lag >= self._paths.n_frames // 2:
-            return 0.0
-        relative = halves / halves.mean(axis=1, keepdims=True)
-        return max(0.0, float(np.cov(relative)[0, 1]))
+    def _common_lag(self, lags: IntArray, line: Line) -> int:
+        """Return a lag at which ions have left their cages, short enough for many displacements that do not overlap."""
+        free = int(np.ceil(abs(line.intercept) / line.slope))
+        return int(np.clip(free, lags[0], max(int(lags[0]), self.frames // _FEWEST_DISPLACEMENTS)))
 
-    def together(self, lag: int, line: Line, heterogeneity: float) -> float:
-        """Return the squared scatter of the ions' common displacement over that of independent ions."""
-        _, samples = self._measure(lag)
-        if len(samples) < _SMALLEST_FIT:
+    def _slopes(self, lags: IntArray, weights: FloatArray, parts: int) -> FloatArray:
+        """Return (B, N) slope of each ion in each part of the run."""
+        length = self.frames // parts
+        slopes = []
+        for block in self._paths.blocks(self._ions):
+            each = np.zeros((parts, block.shape[1]))
+            for part in range(parts):
+                piece = block[part * length : (part + 1) * length]
+                for lag, weight in zip(lags, weights, strict=True):
+                    each[part] += weight * ((piece[lag:] - piece[:-lag]) ** 2).sum(axis=2).mean(axis=0)
+            slopes.append(each)
+        return np.concatenate(slopes, axis=1)
+
+    def _together(self, lag: int) -> float:
+        """Return the variance of the ions' common displacement over that of independent ions."""
+        common: FloatArray = np.zeros(len(range(0, self.frames - lag, lag)))
+        alone = 0.0
+        for block in self._paths.blocks(self._ions):
+            apart = ((block[lag::lag] - block[:-lag:lag]) ** 2).sum(axis=2)
+            common += apart.sum(axis=1)
+            alone += float(apart.var(axis=0, ddof=1).sum()) if len(apart) > 1 else 0.0
+        degrees = len(common) - 1
+        if degrees < _SMALLEST_FIT or alone <= 0:
             return 1.0
-        variance = (max(line.slope, 0.0) * lag + max(line.intercept, 0.0)) / AXES
-        alone = 2 * AXES * variance**2 * (1 + heterogeneity) / len(self._ions)
-        degrees = len(samples) - 1
-        ratio = float(samples.var(ddof=1)) / alone if alone > 0 else 1.0
+        ratio = float(common.var(ddof=1)) / alone
         return ratio if ratio * degrees > chi2.isf(TOGETHER_PROBABILITY, degrees) else 1.0

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_nvp.analysis.statistics import ratio
 from aiida_nvp.analysis.transport.paths import Paths
 from aiida_nvp.common.errors import InputError
 
@@ -124,7 +125,7 @@ class _Sums:
 
     def result(self, interval_ps: float) -> Displacements:
         """Return averages and their errors."""
-        alpha2, alpha2_error = self._jackknife(lambda n, s, f, _: 0.6 * f * n / np.maximum(s, 1e-300) ** 2 - 1)
+        alpha2, alpha2_error = self._jackknife(lambda n, s, f, _: 0.6 * ratio(f * n, s**2) - 1)
         waves, waves_error = self._jackknife(lambda n, _s, _f, w: w / n[:, None])
         total = self._bins.sum(axis=1, keepdims=True)
         return Displacements(

@@ -20,6 +20,8 @@ from aiida_nvp.analysis.transport.paths import Paths
 from aiida_nvp.common.errors import InputError
 
 NOWHERE = -1
+MOST_SITES = 5000
+"""Every ion is held against every site, and every site against every other."""
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -83,6 +85,10 @@ def find_sites(paths: Paths, species: str, settings: SiteSettings | None = None)
     density = grid.density(settings.blur)
     peak = (density == maximum_filter(density, size=3, mode="wrap")) & (density > settings.least_ratio * density.mean())
     places = np.argwhere(peak)
+    if len(places) > MOST_SITES:
+        raise InputError(
+            f"the density of {species} has {len(places)} peaks; jumps are followed between {MOST_SITES} at most."
+        )
     order = np.argsort(-density[tuple(places.T)], kind="stable")
     fractional = (places[order] + 0.5) / density.shape
     kept: list[FloatArray] = []

@@ -96,7 +96,7 @@ def activation(
     try:
         line = arrhenius(points, glass_transition)
     except InputError as error:
-        return {"species": species, "sentence": str(error)}
+        return {"species": species, "sentence": _clause(error)}
     room = line.at(ROOM_TEMPERATURE)
     return {
         "species": species,
@@ -114,18 +114,18 @@ def activation(
 def _displacements(paths: Paths, settings: MobilitySettings, arrays: Arrays) -> dict[str, Any]:
     name = str(settings.mobile)
     found = displacements(paths, name, settings.displacements)
-    arrays["displacement_lag_ps"], arrays["vanhove_r"] = found.lag_ps, found.r
+    arrays["lag_displacement_ps"], arrays["r_vanhove"] = found.lag_ps, found.r
     arrays[f"alpha2_{name}"], arrays[f"alpha2_error_{name}"] = found.alpha2, found.alpha2_error
     arrays[f"fs_{name}"], arrays[f"fs_error_{name}"] = found.scattering, found.scattering_error
     arrays[f"vanhove_{name}"] = found.density
-    highest = int(np.argmax(found.alpha2))
+    largest = int(np.argmax(np.nan_to_num(np.abs(found.alpha2), nan=-1.0)))
     return {
         "species": name,
         "wave_numbers": list(found.wave_numbers),
-        "highest_alpha2": {
-            "value": found.alpha2[highest],
-            "error": found.alpha2_error[highest],
-            "lag_ps": found.lag_ps[highest],
+        "largest_alpha2": {
+            "value": found.alpha2[largest],
+            "error": found.alpha2_error[largest],
+            "lag_ps": found.lag_ps[largest],
         },
     }
 
@@ -134,7 +134,7 @@ def _jumps(paths: Paths, settings: MobilitySettings) -> dict[str, Any]:
     try:
         found = jumps(paths, str(settings.mobile), settings.sites)
     except InputError as error:
-        return {"sentence": str(error)}
+        return {"sentence": _clause(error)}
     count = len(found.jumps)
     return {
         "species": settings.mobile,
@@ -155,17 +155,25 @@ def _conductivity(
     paths: Paths, charges: Mapping[str, float], temperature: float | None, motions: Mapping[str, Diffusion]
 ) -> dict[str, Any]:
     if temperature is None:
-        return {"sentence": "a conductivity needs the temperature of the stage, which is not stated"}
+        return {"sentence": "a conductivity needs the one temperature of a stage, which is not stated or changes"}
     if missing := sorted(set(charges) - set(motions)):
         raise InputError(f"`charges` names {missing[0]!r}, which is not in the trajectory: {', '.join(motions)} are.")
-    return asdict(conductivity(paths, charges, temperature, motions))
+    try:
+        return asdict(conductivity(paths, charges, temperature, motions))
+    except InputError as error:
+        return {"sentence": _clause(error)}
+
+
+def _clause(error: InputError) -> str:
+    """Return the sentence of an error without its full stop, to stand within another."""
+    return str(error).rstrip(".")
 
 
 def _vibrations(paths: Paths, arrays: Arrays) -> dict[str, Any]:
     try:
         found = vibrations(paths)
     except InputError as error:
-        return {"sentence": str(error)}
+        return {"sentence": _clause(error)}
     arrays["frequency_thz"] = found.frequency_thz
     arrays.update({f"dos_{name}": values for name, values in found.partial.items()})
     return {"highest_thz": float(found.frequency_thz[-1]), "sentence": "from the steps between frames"}

@@ -52,7 +52,7 @@ def vibrations(paths: Paths) -> Vibrations:
         most_fs = 500 / HIGHEST_BOND_THZ
         raise InputError(
             f"frames every {1000 * paths.interval_ps:.3g} fs show frequencies up to {highest:.3g} THz and fold "
-            f"the rest onto them; a density of states needs one every {most_fs:.0f} fs or more."
+            f"the rest onto them; a density of states needs one at least every {most_fs:.0f} fs."
         )
     segment = min(SEGMENT_FRAMES, paths.n_frames - 1)
     frequency: FloatArray = np.fft.rfftfreq(segment, paths.interval_ps).astype(np.float64)

@@ -31,7 +31,8 @@ def test_independent_ions_have_a_haven_ratio_of_one(gas):
 def test_ions_that_move_as_one_conduct_n_times_better(gas):
     alone = gas.brownian(5, atoms=1, frames=3000)
     found = measured(gas.make(np.repeat(alone.positions, 8, axis=1), [11] * 8), {"Na": 1})
-    assert found.haven == pytest.approx(1 / 8, rel=0.05)
+    # The two fits may begin at other lags.
+    assert found.haven == pytest.approx(1 / 8, rel=0.2)
 
 
 def test_perfect_exchange_carries_nothing(gas):
@@ -62,3 +63,14 @@ def test_opposite_charges_add_and_resting_ones_are_named(gas):
 def test_bad_input(gas, charges, temperature, sentence):
     with pytest.raises(InputError, match=sentence):
         measured(gas.brownian(0, atoms=4, frames=50), charges, temperature)
+
+
+def test_a_counter_charge_rests_in_the_host(gas):
+    # The centre of mass of all atoms would share the ions' way out; that of the host does not move.
+    walk = gas.brownian(0, atoms=4, frames=50).positions
+    still = np.zeros((50, 6, 3))
+    drift = np.linspace(0, 5, 50)[:, None, None]
+    trajectory = gas.make(np.concatenate([walk, still], axis=1) + drift, [11] * 4 + [8] * 6)
+    for rest in (None, ()):
+        path = charge_path(MemoryPaths(trajectory, rest=rest), {"Na": 1})
+        np.testing.assert_allclose(path - path[0], (walk - walk[0]).sum(axis=1), atol=1e-4)

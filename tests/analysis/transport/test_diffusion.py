@@ -92,3 +92,17 @@ def test_too_few_frames_and_unknown_species(gas):
     assert "6 frames are too few" in found(gas.brownian(0, atoms=3, frames=6)).sentence
     with pytest.raises(InputError, match="'V' is not in the trajectory"):
         found(gas.brownian(0, atoms=3, frames=20), "V")
+
+
+def test_error_bar_knows_that_rare_jumps_are_noisy(gas):
+    # Rattling hides at short lags what a few jumps of three angstrom do to the slope.
+    def jumpers(seed):
+        rng = np.random.default_rng(seed)
+        jumps = rng.random((600, 40, 1)) < 0.01
+        direction = rng.normal(size=(600, 40, 3))
+        steps = 3 * jumps * direction / np.linalg.norm(direction, axis=2, keepdims=True)
+        return gas.make(np.cumsum(steps, axis=0) + rng.normal(scale=0.35, size=steps.shape), [11] * 40)
+
+    z = deviations(jumpers, 0.01 * 9 / 6 / gas.step_ps, 40)
+    assert 0.45 < (np.abs(z) < 1).mean() < 0.9
+    assert z.std() < 1.5

@@ -28,7 +28,7 @@ def test_lines_lie_where_they_belong_and_weigh_what_they_should(gas):
 
 
 def test_frames_too_far_apart_and_atoms_at_rest_are_refused(gas):
-    with pytest.raises(InputError, match="needs one every 11 fs or more"):
+    with pytest.raises(InputError, match="needs one at least every 11 fs"):
         vibrations(MemoryPaths(gas.brownian(0, atoms=4, frames=50)))
     with pytest.raises(InputError, match="do not move"):
         vibrations(MemoryPaths(gas.make(np.zeros((20, 2, 3)), [11, 11], STEP_PS * np.arange(20)), rest=()))
