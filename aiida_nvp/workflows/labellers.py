@@ -117,7 +117,8 @@ class Labeller(ABC):
 
     def options(self) -> dict[str, Any]:
         """Return the options of every job, completed by one core without MPI."""
-        return {"resources": dict(ONE_CORE), "withmpi": False, **self.request.options}
+        # A code that says how it runs is believed; AiiDA refuses a job that says otherwise.
+        return {"resources": dict(ONE_CORE), "withmpi": bool(self.request.code.with_mpi), **self.request.options}
 
     def shared(self, name: str, make: Callable[[], orm.Data]) -> orm.Data:
         """Return the node ``name``, made on first use: equal inputs of many children are one node."""
