@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from aiida_nvp.analysis.channels.estimate import bootstrap
 from aiida_nvp.uncertainty.residuals import FloatArray
 
 REFERENCE = "random"
-_CONFIDENCE = (2.5, 97.5)
-_RESAMPLES = 2000
 _LEAST = 2
 """Points of a curve, and repetitions below which there is no interval."""
 
@@ -24,7 +25,6 @@ def labels_ratio(rows: Sequence[Mapping[str, Any]], place: str, metric: str, see
 
     :param place: ``in`` or ``out``; ``metric``: ``force_rmse`` or ``worst``.
     """
-    rng = np.random.default_rng(seed)
     found: dict[str, Any] = {}
     curves = _curves(rows, place, metric)
     reference = curves.get(REFERENCE, {})
@@ -35,8 +35,8 @@ def labels_ratio(rows: Sequence[Mapping[str, Any]], place: str, metric: str, see
             continue
         interval = None
         if len(logs) > _LEAST:
-            means = rng.choice(logs, size=(_RESAMPLES, len(logs))).mean(axis=1)
-            interval = [float(np.exp(value)) for value in np.percentile(means, _CONFIDENCE)]
+            drawn = bootstrap(partial(_mean_of, logs), len(logs), seed)
+            interval = [float(np.exp(drawn.low)), float(np.exp(drawn.high))]
         found[strategy] = {"ratio": float(np.exp(logs.mean())), "interval": interval, "seeds": len(logs)}
     return found
 
@@ -55,6 +55,10 @@ def _curves(
                 errors = np.array([row["errors"][place][metric] for row in mine])
                 curves.setdefault(strategy, {})[seed] = labels, np.minimum.accumulate(errors)
     return curves
+
+
+def _mean_of(values: FloatArray, rows: NDArray[np.int64]) -> float:
+    return float(values[rows].mean())
 
 
 def _labels_for(reference: tuple[FloatArray, FloatArray], other: tuple[FloatArray, FloatArray]) -> float:

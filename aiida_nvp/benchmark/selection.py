@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from aiida_nvp.benchmark.members import Tell, train_committee
@@ -34,9 +33,11 @@ from aiida_nvp.selection.settings import BatchSettings
 from aiida_nvp.uncertainty.committee import Committee
 from aiida_nvp.uncertainty.information import information_rows, most_uncertain
 from aiida_nvp.uncertainty.last_layer import FeatureStatistics, pool_features
-from aiida_nvp.uncertainty.residuals import FloatArray
+from aiida_nvp.uncertainty.residuals import FloatArray, Residuals, force_errors
 from aiida_nvp.uncertainty.score import frame_scores
 from aiida_nvp.uncertainty.spread import vector_std
+from aiida_nvp.worker.job import OUTPUT_FILE
+from aiida_nvp.worker.nequip_config import PACKAGE_FILE
 
 IntArray = NDArray[np.int64]
 
@@ -218,19 +219,18 @@ class _Trainer:
     def train(self, labelled: IntArray, seed: int, tell: Tell) -> bool:
         """Train on some frames; return whether there was time for it."""
         limit, folder = self._plan.budget.seconds, self._folder(labelled, seed)
-        finished = (folder / "finished").exists()
+        outputs = [package.parent / OUTPUT_FILE for package in self._packages(folder)]
+        finished = all(path.exists() for path in outputs)
         if not finished and limit is not None and time.monotonic() - self._begun > limit:
             tell("the time is used up; what is finished is told, and a repetition of the command goes on from here")
             return False
         train_committee(self.frames.subset(list(labelled)), self._definition, seed, folder, _quiet)
-        (folder / "finished").touch()
         return True
 
     def errors(self, labelled: IntArray, seed: int, where: IntArray) -> dict[str, Any]:
         """Return errors of the committee's mean on some frames."""
         fresh = self.frames.subset(list(where))
-        predicted = self._committee(labelled, seed).predict(fresh).forces.mean(axis=0)
-        return force_curve_errors(fresh, predicted)
+        return curve_errors(fresh, self._committee(labelled, seed).predict(fresh).forces)
 
     def look(self, labelled: IntArray, seed: int, left: IntArray) -> Sight:
         """Return what the committee says of the frames that are left."""
@@ -259,37 +259,34 @@ class _Trainer:
     def _committee(self, labelled: IntArray, seed: int) -> Committee:
         folder = self._folder(labelled, seed)
         if self._loaded is None or self._loaded[0] != folder:
-            members = range(self._definition.committee.members)
-            packages = [folder / f"member_{member}" / "potential.nequip.zip" for member in members]
-            self._loaded = folder, Committee.load(packages)
+            self._loaded = folder, Committee.load(self._packages(folder))
         return self._loaded[1]
+
+    def _packages(self, folder: Path) -> list[Path]:
+        return [folder / f"member_{member}" / PACKAGE_FILE for member in range(self._definition.committee.members)]
 
     def _folder(self, labelled: IntArray, seed: int) -> Path:
         words = f"{seed} {self._definition.plain()} {self.frames.content_hash} {sorted(int(i) for i in labelled)}"
         return self._plan.folder / "trainings" / sha256(words.encode()).hexdigest()[:16]
 
 
-def force_curve_errors(frames: FrameSet, predicted: FloatArray) -> dict[str, Any]:
+def curve_errors(frames: FrameSet, forces: FloatArray) -> dict[str, Any]:
     """Return ``force_rmse`` per component, ``worst`` (the 99th percentile of an atom's error) and both by species.
 
+    :param forces: (M, N, 3) of the members, eV/angstrom.
     :raises InputError: if the frames have no forces.
     """
     if frames.forces is None:
         raise InputError("the frames have no forces to be judged by.")
-    difference = predicted - frames.forces
-    length = np.linalg.norm(difference, axis=1)
-    by_species = {}
-    for symbol in frames.species():
-        mask = frames.numbers == atomic_numbers[symbol]
-        by_species[symbol] = _errors(difference[mask], length[mask])
-    return {**_errors(difference, length), "by_species": by_species}
+    frame = np.repeat(np.arange(len(frames)), np.diff(frames.offsets))
+    all_atoms = Residuals(frames.numbers, frame, vector_std(forces), forces.mean(axis=0), frames.forces)
+    by_species = {symbol: _errors(all_atoms.where(mask)) for symbol, mask in all_atoms.symbols()}
+    return {**_errors(all_atoms), "by_species": by_species}
 
 
-def _errors(difference: FloatArray, length: FloatArray) -> dict[str, float]:
-    return {
-        "force_rmse": float(np.sqrt(np.mean(difference**2))),
-        "worst": float(np.percentile(length, WORST_PERCENT)),
-    }
+def _errors(residuals: Residuals) -> dict[str, float]:
+    worst = float(np.percentile(residuals.error, WORST_PERCENT))
+    return {"force_rmse": float(force_errors(residuals)["force_rmse"]), "worst": worst}
 
 
 def _places(parts: Parts) -> list[tuple[str, IntArray]]:

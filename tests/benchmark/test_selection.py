@@ -11,7 +11,7 @@ import pytest
 from ase import Atoms
 from click.testing import CliRunner
 
-from aiida_nvp.benchmark.selection import Budget, Sight, Strategy, force_curve_errors, pick
+from aiida_nvp.benchmark.selection import Budget, Sight, Strategy, curve_errors, pick
 from aiida_nvp.cli.benchmark import selection
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frameset import FrameSet
@@ -64,13 +64,13 @@ def test_errors_are_those_of_the_components_and_of_the_worst_atoms(frames):
     labelled = replace(frames, energy=np.zeros(12), forces=np.zeros((24, 3)), level_of_theory="x" * 64)
     predicted = np.zeros((24, 3))
     predicted[::2, 0] = 3.0
-    found = force_curve_errors(labelled, predicted)
+    found = curve_errors(labelled, np.stack([predicted] * 2))
     assert found["force_rmse"] == pytest.approx(np.sqrt(9 / 6))
     assert found["worst"] == pytest.approx(3.0)
     assert found["by_species"]["O"]["force_rmse"] == 0
     assert found["by_species"]["Na"]["force_rmse"] == pytest.approx(np.sqrt(3))
     with pytest.raises(InputError, match="no forces"):
-        force_curve_errors(frames, predicted)
+        curve_errors(frames, np.stack([predicted] * 2))
 
 
 def test_a_budget_without_a_round_is_refused():
