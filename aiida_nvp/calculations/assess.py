@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -35,7 +35,7 @@ def assess(parameters: orm.Dict, dataset: DatasetData, **history: orm.Dict) -> o
     """
     try:
         rules = stop_rules(parameters.get_dict())
-        cycles = _count_cycles(history)
+        cycles = count_cycles(history)
         evidence = [_evidence(history, cycle) for cycle in range(cycles)]
         spent = _record(history, "cost", cycles - 1).get("total_core_hours")
         found = assess_history(evidence, Used(cycles, len(dataset), spent), rules)
@@ -71,7 +71,8 @@ def stop_rules(parameters: Mapping[str, Any]) -> StopRules:
         raise InputError("stop rules need target_force_error, max_cycles and max_labels.") from error
 
 
-def _count_cycles(history: Mapping[str, orm.Dict]) -> int:
+def count_cycles(history: Iterable[str]) -> int:
+    """Return how many complete cycles a history holds."""
     return sum(name.startswith("selection_") for name in history)
 
 

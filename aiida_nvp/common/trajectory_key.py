@@ -20,15 +20,16 @@ def trajectory_key(info: Mapping[str, Any], identity: str, box: str = "") -> str
 
     :param info: of the frame; read is ``origin``.
     :param identity: canonical id of the frame.
-    :param box: what replicas of one number in different cells differ by; an exploration does not change it.
+    :param box: what replicas of one number in different cells differ by, where no seed tells their explorations apart.
+        With a seed it has no part in the key: under a barostat the cell changes from frame to frame.
     """
     origin = info.get("origin")
     if not isinstance(origin, Mapping):
         return identity
     if "replica" in origin:
         # Explorations of before their seed was kept lack it; their frames keep the key they had.
-        run = f" seed {origin['seed']}" if "seed" in origin else ""
-        return f"replica {origin['replica']} start {origin.get('start', '')}{run} {box}".rstrip()
+        run = f"seed {origin['seed']}" if "seed" in origin else box
+        return f"replica {origin['replica']} start {origin.get('start', '')} {run}".rstrip()
     if "start" not in origin:
         return identity
     start = str(origin["start"])
@@ -38,7 +39,7 @@ def trajectory_key(info: Mapping[str, Any], identity: str, box: str = "") -> str
 
 
 def trajectory_keys(frames: FrameSet) -> list[str]:
-    """Return the key of each frame; explorations in cells of other atoms or shape have keys of their own."""
+    """Return the key of each frame; explorations without a seed are told apart by atoms and cell."""
     return [
         trajectory_key(info, identity, _box(frames, index))
         for index, (info, identity) in enumerate(zip(frames.info, frames.ids(), strict=True))

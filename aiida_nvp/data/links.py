@@ -108,15 +108,15 @@ def creator(node: Data) -> ProcessNode | None:
 def calls(node: ProcessNode) -> dict[str, ProcessNode]:
     """Return the processes called, by call link label, oldest first.
 
-    Of several calls without a label of their own only the last is found; :func:`calls_below` finds all.
+    Of several calls of one label only the last is found; :func:`all_calls` finds all.
     """
-    return dict(_calls(node))
+    return dict(all_calls(node))
 
 
 def calls_below(node: ProcessNode) -> list[ProcessNode]:
     """Return every process under ``node``, itself left out."""
     below: list[ProcessNode] = []
-    for _, child in _calls(node):
+    for _, child in all_calls(node):
         below += [child, *calls_below(child)]
     return below
 
@@ -126,7 +126,8 @@ def jobs_below(node: ProcessNode) -> list[CalcJobNode]:
     return [each for each in (node, *calls_below(node)) if isinstance(each, CalcJobNode)]
 
 
-def _calls(node: ProcessNode) -> list[tuple[str, ProcessNode]]:
+def all_calls(node: ProcessNode) -> list[tuple[str, ProcessNode]]:
+    """Return the processes called with their call link labels, oldest first, those that were run again among them."""
     links = node.base.links.get_outgoing(node_class=ProcessNode, link_type=_CALL).all()
     found = [(str(link.link_label), cast(ProcessNode, link.node)) for link in links]
     return sorted(found, key=lambda item: int(item[1].pk or 0))

@@ -18,6 +18,7 @@ STAGES = {
     "train": "Training",
     "explore": "Exploration MD",
     "review": "Review of the training set",
+    "rescore": "Left-over candidates judged anew",
     "predict": "Prediction before labelling",
     "produce": "Production MD",
     "analyse": "Analysis",

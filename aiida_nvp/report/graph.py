@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.data.dataset import DatasetData
-from aiida_nvp.data.links import calls, inputs, output, process_ref, ref
+from aiida_nvp.data.links import calls, inputs, output, outputs, process_ref, ref
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.report.model import (
     Analysis,
@@ -27,7 +27,7 @@ from aiida_nvp.report.model import (
     Values,
     Verdict,
 )
-from aiida_nvp.workflows.continuation import loop_steps
+from aiida_nvp.workflows.continuation import MAKES_DATASET, loop_chain, loop_steps
 
 Children = Mapping[str, ProcessNode]
 
@@ -66,20 +66,20 @@ def collect(node: ProcessNode) -> Campaign:
     )
 
 
-_MAKES_DATASET = ("settle", "merge")
-"""Steps of a cycle that make a data set, the last first."""
-
-
 def final_dataset(node: ProcessNode) -> DatasetData | None:
     """Return the last labelled data set under a campaign or loop, or None before there is one."""
-    loop = loop_steps(calls(node).get("active_learning", node))
-    cycles = reversed(range(_number_of_cycles(loop)))
-    merges = [f"cycle_{index}_{step}" for index in cycles for step in _MAKES_DATASET]
-    for label in (*merges, "seed_merge", "seed_label"):
-        found = output(loop.get(label), "dataset" if label == "seed_label" else "result", DatasetData)
-        if found is not None:
-            return found
-    return None
+    loops = reversed(loop_chain(calls(node).get("active_learning", node)))
+    return next((found for found in map(_dataset_of, loops) if found is not None), None)
+
+
+def _dataset_of(loop: ProcessNode) -> DatasetData | None:
+    """Return the last data set that one loop made itself, or handed over."""
+    steps = calls(loop)
+    cycles = reversed(range(_number_of_cycles(steps)))
+    merges = [f"cycle_{index}_{step}" for index in cycles for step in MAKES_DATASET]
+    made = [output(steps.get(label), "result", DatasetData) for label in (*merges, "seed_merge")]
+    found = (outputs(loop, DatasetData).get("dataset"), *made, output(steps.get("seed_label"), "dataset", DatasetData))
+    return next((dataset for dataset in found if dataset is not None), None)
 
 
 def _is_campaign(node: ProcessNode, top: Children) -> bool:
@@ -115,7 +115,7 @@ def _cycle(loop: Children, index: int) -> Cycle:
 
 
 def _cycle_dataset(loop: Children, name: str) -> DatasetData | None:
-    made = (output(loop.get(f"{name}{step}"), "result", DatasetData) for step in _MAKES_DATASET)
+    made = (output(loop.get(f"{name}{step}"), "result", DatasetData) for step in MAKES_DATASET)
     return next((dataset for dataset in made if dataset is not None), None)
 
 

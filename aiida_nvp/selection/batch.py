@@ -28,10 +28,9 @@ _WORTH_KEEPING: Final = (
     SelectionReason.BUDGET,
     SelectionReason.LESS_UNCERTAIN,
     SelectionReason.KIND,
-    SelectionReason.APART,
-    SelectionReason.QUOTA,
     SelectionReason.ABOVE,
 )
+"""A trajectory that has given its labels gives none later, so its frames would only take the places of others."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,8 @@ class Decision:
 def choose(pool: Pool, known: Known, settings: BatchSettings, seed: int) -> list[Decision]:
     """Decide on each candidate: filter, drop duplicates, cut to the window and its most uncertain part, spread out.
 
-    The most uncertain candidate is always taken: one atom gone wrong in a large frame is never lost in the choice.
+    Where there is more than one place, the most uncertain candidate gets one: one atom gone wrong in a large frame is
+    not lost in the choice.
 
     The random share is drawn first, from all physical frames of the stride stream whatever their score. Nothing is
     chosen when no physical candidate lies above the lower threshold. The order of the candidates does not matter.
@@ -184,18 +184,20 @@ def _choose(pool: Pool, known: Known, settings: BatchSettings, seed: int) -> lis
     draft.reject(near_duplicates(features, ranking, settings.duplicate_tolerance, labelled), SelectionReason.DUPLICATE)
     draft.reject(below, SelectionReason.BELOW)
     draft.reject(pool.scores >= settings.upper, SelectionReason.ABOVE)
+    quotas = Quotas(pool.trajectories, [float(time) for time in pool.times], pool.kinds, known.trajectories, settings)
+    for index in drawn:
+        quotas.take(index)
+    draft.close_trajectories(quotas)
     wanted = settings.budget - len(drawn)
     draft.reject(
         _less_uncertain(np.flatnonzero(draft.open), pool.scores, wanted, settings), SelectionReason.LESS_UNCERTAIN
     )
     draft.draw(drawn)
     competing = np.array(_by_score(np.flatnonzero(draft.open), pool.scores), dtype=np.int64)
-    quotas = Quotas(pool.trajectories, [float(time) for time in pool.times], pool.kinds, known.trajectories, settings)
     rows = np.concatenate([competing, np.array(drawn, dtype=np.int64)])
     design = _design(pool, settings, features[rows], labelled, rows)
-    for place, index in enumerate(drawn, start=len(competing)):
+    for place in range(len(competing), len(rows)):
         design.take(place)
-        quotas.take(index)
     draft.spread(design, competing, quotas, wanted)
     return draft.decisions()
 
@@ -228,6 +230,12 @@ class _Draft:
             self._decisions[index] = Decision(fault.reason, detail=fault.detail)
             self.open[index] = False
 
+    def close_trajectories(self, quotas: Quotas) -> None:
+        """Refuse what no batch can take any more, before it competes with what can be taken."""
+        for index in np.flatnonzero(self.open):
+            if (fault := quotas.of_trajectory(int(index))) is not None:
+                self.refuse(int(index), fault)
+
     def draw(self, drawn: Sequence[int]) -> None:
         self._drawn = list(drawn)
         self.open[self._drawn] = False
@@ -243,7 +251,7 @@ class _Draft:
         for strict in (True, False):
             open_[:count] = waiting
             waiting[:] = False
-            while self._ranks < wanted and (found := self._next(design, open_, competing)) is not None:
+            while self._ranks < wanted and (found := self._next(design, open_, competing, wanted)) is not None:
                 place, gain = found
                 open_[place] = False
                 index = int(competing[place])
@@ -259,8 +267,8 @@ class _Draft:
                     self._decisions[index] = Decision(SelectionReason.UNCERTAIN, self._ranks, gain=value)
                     self._ranks += 1
 
-    def _next(self, design: Design, open_: BoolArray, competing: IntArray) -> tuple[int, float] | None:
-        if self._ranks == 0 and open_.any():
+    def _next(self, design: Design, open_: BoolArray, competing: IntArray, wanted: int) -> tuple[int, float] | None:
+        if self._ranks == 0 and wanted > 1 and open_.any():
             # What a frame teaches counts atoms that the model knows by features; an anomaly must not hide behind it.
             scores = np.where(open_[: len(competing)], self._scores[competing], -np.inf)
             most = np.zeros_like(open_)

@@ -293,7 +293,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
         failed = self._observe()
         if failed is not None:
             return failed
-        self.ctx.history[f"cost_{self.ctx.cycle}"] = orm.Dict(cycle_cost(self.node, self.ctx.round, self.ctx.history))
+        self.ctx.history[f"cost_{self.ctx.cycle}"] = orm.Dict(cycle_cost(self.node, self.ctx.round))
         inputs = {"parameters": self.inputs.stop, "dataset": self.ctx.dataset, **self.ctx.history}
         failed = self._calculate("verdict", assess, inputs, f"{self.ctx.round}_assess")
         if failed is None:

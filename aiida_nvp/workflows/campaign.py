@@ -12,6 +12,7 @@ from aiida_nvp.calculations.analyse import AnalyseCalculation
 from aiida_nvp.calculations.generate import generate
 from aiida_nvp.common.seeds import derive_seed
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.links import calls, inputs
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.workflows.active_learning import ActiveLearningWorkChain
 from aiida_nvp.workflows.earlier import last_of
@@ -157,12 +158,11 @@ class CampaignWorkChain(SecondTry):
         return None
 
     def _last_calibration(self) -> orm.Dict | None:
-        links = self.ctx.loop.base.links.get_outgoing(link_label_filter="cycle_%_calibrate%").all()
-        if not links:
-            return last_of(self.inputs.learn.get("earlier", {}).get("history", {}), "calibration")
-        last = max(links, key=lambda link: (int(link.link_label.split("_")[1]), link.link_label))
-        calibration: orm.Dict = last.node.outputs.result
-        return calibration
+        """Return what the last assessment was given, which holds whatever was taken over or made again."""
+        assessed = [child for label, child in calls(self.ctx.loop).items() if label.endswith("_assess")]
+        if assessed:
+            return last_of(inputs(assessed[-1], orm.Dict), "calibration")
+        return last_of(self.inputs.learn.get("earlier", {}).get("history", {}), "calibration")
 
     @staticmethod
     def _failed(error: ExitCode, child: orm.ProcessNode) -> ExitCode:

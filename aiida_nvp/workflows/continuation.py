@@ -10,19 +10,21 @@ from aiida import orm
 from aiida.common.exceptions import NotExistent
 from aiida.common.links import LinkType
 
+from aiida_nvp.calculations.assess import count_cycles
 from aiida_nvp.common.potential import TrainingSettings
 from aiida_nvp.common.vocabulary import Verdict
 from aiida_nvp.data.dataset import DatasetData
-from aiida_nvp.data.links import calls, inputs, jobs_below, output, outputs
+from aiida_nvp.data.links import all_calls, calls, inputs, jobs_below, output, outputs
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.workflows.committee_rounds import FINAL
-from aiida_nvp.workflows.earlier import NAMESPACE, RESULT, count_cycles
+from aiida_nvp.workflows.earlier import NAMESPACE, RESULT
 from aiida_nvp.workflows.spent import core_seconds
 
 _SCRATCH_OUTPUTS = ("remote_folder", "retrieved", "remote_stash")
 _MADE_AGAIN = ("merge", "assess", "warm_check")
 """Steps that cost nothing and depend on what comes after them: the loop makes them anew."""
-_MAKES_DATASET = ("settle", "merge")
+MAKES_DATASET = ("settle", "merge")
+"""Steps of a cycle that make a data set, the last first."""
 _LABELS = ("label", "recheck")
 """Steps whose finished part counts although the step failed."""
 
@@ -92,6 +94,9 @@ class Remains:
         if from_scratch and not training.scratch_release:
             committee = _committee(done, self.members) or committee
             done = {}
+        elif training.scratch_release and not from_scratch and not _committee(done, self.members):
+            # Some members from random weights and some from their parents would disagree for no good reason.
+            done = {}
         return replace(self, verdict=None, done=done, committee=committee, open_round=f"cycle_{self.cycles}")
 
     def with_other_labels(self) -> Remains:
@@ -124,7 +129,7 @@ def read_remains(loop: orm.ProcessNode) -> Remains:
     if assessed is not None:
         dataset = next(iter(inputs(assessed, DatasetData).values()))
         history = {name: node for name, node in inputs(assessed, orm.Dict).items() if name != "parameters"}
-    made = [output(children.get(f"{open_round}_{step}"), RESULT, DatasetData) for step in _MAKES_DATASET]
+    made = [_made(done, children, f"{open_round}_", step) for step in MAKES_DATASET]
     return Remains(
         loop=loop,
         members=members,
@@ -140,6 +145,14 @@ def read_remains(loop: orm.ProcessNode) -> Remains:
         open_round=open_round,
         seeds_open="frames" in given and output(children.get("seed_merge"), RESULT, DatasetData) is None,
     )
+
+
+def _made(
+    done: Mapping[str, Step], children: Mapping[str, orm.ProcessNode], prefix: str, step: str
+) -> DatasetData | None:
+    """Return the data set that a step made, in this loop or in the one that it was taken over from."""
+    taken = done.get(step, {}).get(RESULT)
+    return taken if isinstance(taken, DatasetData) else output(children.get(f"{prefix}{step}"), RESULT, DatasetData)
 
 
 def earlier_loop(loop: orm.ProcessNode) -> orm.ProcessNode | None:
@@ -183,13 +196,15 @@ def loop_steps(loop: orm.ProcessNode) -> dict[str, orm.ProcessNode]:
 
 
 def whole_campaign(node: orm.ProcessNode) -> Iterator[tuple[str, orm.ProcessNode]]:
-    """Yield every step of a campaign or loop with its call link label, those of earlier loops first."""
-    top = calls(node)
-    loop = top.get("active_learning", node)
+    """Yield every step of a campaign or loop with its call link label, those of earlier loops first.
+
+    Steps that were run again come as often as they were run.
+    """
+    loop = calls(node).get("active_learning", node)
     for each in loop_chain(loop):
-        yield from calls(each).items()
+        yield from all_calls(each)
     if loop is not node:
-        yield from top.items()
+        yield from all_calls(node)
 
 
 def spent_core_hours(loop: orm.ProcessNode) -> float:
@@ -197,20 +212,13 @@ def spent_core_hours(loop: orm.ProcessNode) -> float:
     return _hours(loop_chain(loop))
 
 
-def cycle_cost(loop: orm.ProcessNode, name: str, history: Mapping[str, orm.Dict]) -> dict[str, float]:
-    """Return ``core_hours`` of a cycle and ``total_core_hours`` of the loop up to it, seeds included.
+def cycle_cost(loop: orm.ProcessNode, name: str) -> dict[str, float]:
+    """Return ``core_hours`` of a round and ``total_core_hours`` of the loop so far, earlier loops and seeds included.
 
-    :param name: of its round; the total goes on from the cycle before where ``history`` has its cost.
+    Steps that were run again count as often as they were run.
     """
-    steps = loop_steps(loop)
-    index = int(name.rpartition("_")[2])
-    before = history.get(f"cost_{index - 1}")
-    mine = _hours(child for label, child in steps.items() if label.startswith(f"{name}_"))
-    if before is None:
-        return {"core_hours": mine, "total_core_hours": _hours(steps.values())}
-    begun = index > count_cycles(_inputs(loop).get(NAMESPACE, {}).get("history", {}))
-    seeds = [] if begun else [child for label, child in calls(loop).items() if label.startswith("seed_")]
-    return {"core_hours": mine, "total_core_hours": before["total_core_hours"] + mine + _hours(seeds)}
+    mine = [child for each in loop_chain(loop) for label, child in all_calls(each) if label.startswith(f"{name}_")]
+    return {"core_hours": _hours(mine), "total_core_hours": spent_core_hours(loop)}
 
 
 def _hours(steps: Iterable[orm.ProcessNode]) -> float:

@@ -77,6 +77,7 @@ def continue_campaign(
     _refuse_other_labels(before, inputs["learn"]["label"])
     _refuse_other_definition(before.definition, whole.potential)
     stop = stop_parameters(whole.campaign)
+    stop["counts_from"] = _plain_inputs(before.node)["learn"]["stop"].get_dict().get("counts_from", 0)
     if added or before.remains.word is Verdict.CONVERGED:
         # What held for the cells before says nothing of the new ones, and who asks for more wants to see it again.
         stop["counts_from"] = remains.cycles

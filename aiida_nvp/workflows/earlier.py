@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ProcessSpec, ToContext
 
+from aiida_nvp.calculations.assess import count_cycles
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.workflows.second_try import SecondTry
@@ -34,11 +35,6 @@ def define_earlier(spec: ProcessSpec) -> None:
     spec.input_namespace(f"{NAMESPACE}.committee", dynamic=True, valid_type=PotentialData, required=False, help=members)
     done = "Outputs of the finished steps of its open round, by the name of the step: `done.train_0.potential` ..."
     spec.input_namespace(f"{NAMESPACE}.done", dynamic=True, valid_type=orm.Data, required=False, help=done)
-
-
-def count_cycles(history: Iterable[str]) -> int:
-    """Return how many complete cycles a history holds."""
-    return sum(name.startswith("selection_") for name in history)
 
 
 def last_of(history: Mapping[str, orm.Dict], kind: str) -> orm.Dict | None:

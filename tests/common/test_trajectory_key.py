@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import numpy as np
+
 from aiida_nvp.common.trajectory_key import trajectory_key, trajectory_keys
 
 MD = {"kind": "labeller MD", "step": 3, "start": "abc", "start_origin": {"kind": "packed"}}
@@ -29,6 +31,15 @@ def test_replicas_of_two_cycles_have_two_keys_and_old_ones_keep_theirs():
     assert len({key(first), key(second), key(EXPLORED)}) == 3
     assert key(EXPLORED, box="a") == "replica 2 start 1 a"
     assert key({**MD, "start_origin": second}) == key(second)
+
+
+def test_a_cell_that_breathes_stays_one_trajectory(morse_frames):
+    frames = morse_frames(1).subset([0, 0, 0])
+    origin = {**EXPLORED, "seed": 11}
+    breathing = replace(
+        frames, cells=frames.cells * np.array([1, 1.01, 1.02])[:, None, None], info=({"origin": origin},) * 3
+    )
+    assert len(set(trajectory_keys(breathing))) == 1
 
 
 def test_md_from_a_frame_of_an_exploration_belongs_to_its_replica():

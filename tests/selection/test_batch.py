@@ -136,9 +136,12 @@ def test_farthest_point_order_is_exact():
     assert reasons(decisions)[1] is SelectionReason.BUDGET
     away = choose(pool, Known(features=np.array([[10.0]])), rules(budget=1, random_share=0.0), 0)
     assert away[0].rank == 0
-    # The most uncertain one comes first wherever it lies; after it the farthest.
-    near_zero = choose(pool, Known(features=np.array([[0.0]])), rules(budget=2, random_share=0.0), 0)
-    assert [near_zero[0].rank, near_zero[2].rank] == [0, 1]
+    near_zero = choose(pool, Known(features=np.array([[0.0]])), rules(budget=1, random_share=0.0), 0)
+    assert near_zero[2].rank == 0
+    # With two places the most uncertain one comes first wherever it lies; after it the farthest.
+    free = rules(budget=2, random_share=0.0, composition_share=1.0)
+    two = choose(pool, Known(features=np.array([[0.0]])), free, 0)
+    assert [two[0].rank, two[2].rank] == [0, 1]
 
 
 def test_log_det_takes_what_teaches_most_together():
@@ -267,7 +270,7 @@ def test_values_that_are_not_numbers_reject_their_frame_only(column):
 
 
 def test_what_is_worth_another_judgement():
-    pool = make_pool(40, scores=np.linspace(0.05, 1.2, 40), trajectories=["t"] * 40)
+    pool = make_pool(40, scores=np.linspace(0.05, 1.2, 40), trajectories=[f"t{i}" for i in range(40)])
     decisions = choose(pool, Known(), rules(budget=4, random_share=0.0, max_per_replica=2), 0)
     kept = worth_keeping(pool, decisions, 100)
     window = [i for i in range(40) if 0.1 < pool.scores[i] < 1.0 and not decisions[i].accepted]
@@ -275,6 +278,17 @@ def test_what_is_worth_another_judgement():
     assert kept == window[::-1] + above[::-1]
     assert worth_keeping(pool, decisions, 3) == kept[:3]
     assert worth_keeping(pool, decisions, 0) == []
+
+
+def test_a_trajectory_that_has_given_its_labels_takes_no_places_of_others():
+    # The frames of the spent trajectory are the most uncertain; half of all would be cut as less uncertain.
+    spent, fresh = ["spent"] * 20, [f"t{i}" for i in range(20)]
+    pool = make_pool(40, scores=np.linspace(0.9, 0.2, 40), trajectories=[*spent, *fresh])
+    known = Known(trajectories={"spent": [0.0, 1.0]})
+    decisions = choose(pool, known, rules(budget=4, random_share=0.0, max_per_replica=2), 0)
+    assert reasons(decisions)[:20] == [SelectionReason.QUOTA] * 20
+    assert sum(decision.accepted for decision in decisions[20:]) == 4
+    assert min(worth_keeping(pool, decisions, 100)) >= 20
 
 
 def test_columns_of_different_lengths():

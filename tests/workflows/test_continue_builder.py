@@ -18,9 +18,13 @@ from aiida_nvp.common.errors import InputError
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.labelling.theory import rehearsal_theory, theory_hash
+from aiida_nvp.report.cost import cost_by_stage
+from aiida_nvp.report.graph import final_dataset
 from aiida_nvp.workflows.campaign_builder import campaign_builder, stop_parameters
+from aiida_nvp.workflows.continuation import cycle_cost
 from aiida_nvp.workflows.continue_builder import continue_campaign
 from aiida_nvp.workflows.engines import Engines, store_engines
+from aiida_nvp.workflows.spent import core_seconds
 
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
 
@@ -301,6 +305,62 @@ def test_a_continued_campaign_is_continued(finished):
     assert earlier.left_over.uuid == finished.nodes["cycle_1_select"].outputs.left_over.uuid
     assert earlier.shifts.uuid == finished.nodes["energy_shifts"].outputs.result.uuid
     assert third.builder.learn.dataset.uuid == finished.dataset.uuid
+
+
+def test_a_new_glass_has_to_pass_also_after_a_second_continuation(finished):
+    second = continue_campaign(finished.campaign, Additions(cycles=2, cells=(read_cell(OTHER),)))
+    story = Past(second.builder, finished.frames)
+    story.train("cycle_2", failed=(0,))
+    third = continue_campaign(story.end(exit_status=402))
+    assert third.builder.learn.stop["counts_from"] == 2
+
+
+def test_labels_that_a_second_look_threw_out_stay_out(past):
+    story = past()
+    story.seeds()
+    story.cycle(0, until="calibrate")
+    settled = DatasetData(story.frames(3, 50))
+    story.step("cycle_0_settle", result=settled)
+    second = continue_campaign(story.end(exit_status=406))
+    again = Past(second.builder, story.frames)
+    again.step("cycle_0_merge", result=DatasetData(story.frames(6)))
+    third = continue_campaign(again.end(exit_status=406), Additions(cells=(read_cell(OTHER),)))
+    assert third.builder.learn.dataset.uuid == settled.uuid
+
+
+def test_half_a_training_from_scratch_makes_no_committee(past):
+    story = past(training={"scratch_every": 2, "scratch_release": True})
+    story.seeds()
+    story.cycle(0, "cycles used")
+    story.train("final", members=(0,))
+    earlier = accepted(continue_campaign(story.end(exit_status=402), Additions(cycles=1))).inputs.learn.earlier
+    assert not earlier.get("done")
+    assert earlier.committee.member_0.uuid == story.nodes["cycle_0_train_0"].outputs.potential.uuid
+
+
+def test_steps_that_were_run_again_are_paid_again(past):
+    story = past()
+    story.seeds()
+    for _ in range(3):
+        job = story.step("cycle_0_explore", orm.CalcJobNode, results=orm.Dict({"totals": {"wall_s": 1200.0}}))
+        assert core_seconds([job]) == 1200
+    story.step("cycle_0_rescore", orm.CalcJobNode, results=orm.Dict({"wall_s": 600.0}))
+    spent = cycle_cost(story.loop, "cycle_0")
+    assert spent["core_hours"] == spent["total_core_hours"] == pytest.approx(4200 / 3600)
+    assert {entry.name: entry.jobs for entry in cost_by_stage(story.campaign)} == {
+        "Exploration MD": 3,
+        "Left-over candidates judged anew": 1,
+    }
+
+
+def test_the_newest_labels_are_those_of_the_added_glass(finished):
+    assert final_dataset(finished.campaign).uuid == finished.dataset.uuid
+    second = continue_campaign(finished.campaign, Additions(cycles=1, cells=(read_cell(OTHER),)))
+    story = Past(second.builder, finished.frames)
+    assert final_dataset(story.campaign).uuid == finished.dataset.uuid
+    added = DatasetData(story.frames(8, 33))
+    story.step("seed_merge", result=added)
+    assert final_dataset(story.campaign).uuid == added.uuid
 
 
 def test_what_would_do_nothing_is_refused(finished):
