@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from aiida_nvp.analysis.structure.settings import StructureSettings
 from aiida_nvp.campaign.stages import MdSpec, MdStage, Temperature
-from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, FrictionPerFs, Positive
+from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, ElementPairs, FrictionPerFs, Positive
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import LabellerName, LabelMode
 from aiida_nvp.labelling.settings import LabelSettings
@@ -26,14 +25,6 @@ _KG_M3_PER_G_CM3 = 1000.0
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _element_pairs(pairs: dict[str, float]) -> dict[str, float]:
-    for pair in pairs:
-        first, _, second = pair.partition("-")
-        if first not in atomic_numbers or second not in atomic_numbers:
-            raise ValueError(f"`{pair}` is no pair of elements; write it as `P-O: 2.2`")
-    return pairs
 
 
 class CellSpec(_Strict):
@@ -194,14 +185,9 @@ class ObservablesSpec(_Strict):
     :param mobile: species whose displacement is followed; that of ``analysis`` when absent.
     """
 
-    pairs: dict[str, Positive] | None = None
+    pairs: ElementPairs | None = None
     formers: tuple[str, ...] = ()
     mobile: str | None = None
-
-    @field_validator("pairs")
-    @classmethod
-    def _pairs_of_elements(cls, pairs: dict[str, float] | None) -> dict[str, float] | None:
-        return None if pairs is None else _element_pairs(pairs)
 
 
 class StopSpec(_Strict):
@@ -249,17 +235,12 @@ class AnalysisSpec(_Strict):
     """
 
     stages: tuple[str, ...] = ()
-    pairs: dict[str, Positive] = {}
+    pairs: ElementPairs = {}
     mobile: str | None = None
     charges: dict[str, float] = {}
     glass_transition: Positive | None = None
     bin_width: Positive = 0.05
     structure: StructureSettings = StructureSettings()
-
-    @field_validator("pairs")
-    @classmethod
-    def _pairs_of_elements(cls, pairs: dict[str, float]) -> dict[str, float]:
-        return _element_pairs(pairs)
 
 
 class ComputeSpec(_Strict):

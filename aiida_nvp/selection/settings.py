@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, Positive
+from aiida_nvp.common.bounds import Count, CountFromZero, DistanceScale, ElementPairs, Positive
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.validation import validated
 
@@ -62,21 +61,12 @@ class DrawSettings(BaseModel):
     composition_share: ClassShare = 0.5
     temperature_share: ClassShare = 0.5
     temperature_band: Annotated[Positive, Field(description="K")] = 500.0
-    coordination: dict[str, Positive] = {}
+    coordination: ElementPairs = {}
     coordination_share: ClassShare = 0.5
-    min_distances: dict[str, Positive] = {}
+    min_distances: ElementPairs = {}
     density_g_cm3: tuple[Positive, Positive] | None = None
     temperature_spike: Annotated[float, Field(gt=1)] = 2.0
     left_over: CountFromZero = 500
-
-    @field_validator("coordination", "min_distances")
-    @classmethod
-    def _pairs_of_elements(cls, pairs: dict[str, float]) -> dict[str, float]:
-        for pair in pairs:
-            first, _, second = pair.partition("-")
-            if first not in atomic_numbers or second not in atomic_numbers:
-                raise ValueError(f"`{pair}` is no pair of elements; write it as `P-O: 2.2`")
-        return pairs
 
     @field_validator("density_g_cm3")
     @classmethod

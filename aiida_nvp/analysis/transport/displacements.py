@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_nvp.analysis.statistics import ratio
+from aiida_nvp.analysis.statistics import Curve, RunningBlocks, ratio
 from aiida_nvp.analysis.transport.paths import Paths
 from aiida_nvp.common.errors import InputError
 
@@ -125,26 +125,32 @@ class _Sums:
 
     def result(self, interval_ps: float) -> Displacements:
         """Return averages and their errors."""
-        alpha2, alpha2_error = self._jackknife(lambda n, s, f, _: 0.6 * ratio(f * n, s**2) - 1)
-        waves, waves_error = self._jackknife(lambda n, _s, _f, w: w / n[:, None])
+        alpha2 = self._over_groups(lambda n, s, f, _: 0.6 * ratio(f * n, s**2) - 1)
+        waves = self._over_groups(lambda n, _s, _f, w: w / n[:, None])
         total = self._bins.sum(axis=1, keepdims=True)
         return Displacements(
             lag_ps=interval_ps * self.lags.astype(np.float64),
-            alpha2=alpha2,
-            alpha2_error=alpha2_error,
+            alpha2=alpha2.mean,
+            alpha2_error=alpha2.error,
             wave_numbers=self._q,
-            scattering=waves.T,
-            scattering_error=waves_error.T,
+            scattering=waves.mean.T,
+            scattering_error=waves.error.T,
             r=self._edges[:-1] + self.settings.bin_width / 2,
             density=self._bins[:, :-1] / (total * self.settings.bin_width),
             tail=self._bins[:, -1] / total[:, 0],
         )
 
-    def _jackknife(self, function: _Function) -> tuple[FloatArray, FloatArray]:
+    def _over_groups(self, function: _Function) -> Curve:
+        """Return a function of the sums with its error, each group of ions being a block."""
         parts = (self._count, self._second, self._fourth, self._waves)
-        value = function(*(part.sum(axis=0) for part in parts))
-        if self.groups == 1:
-            return value, np.full_like(value, np.nan)
-        left = np.stack([function(*(part.sum(axis=0) - part[g] for part in parts)) for g in range(self.groups)])
-        error = np.sqrt((self.groups - 1) / self.groups * ((left - left.mean(axis=0)) ** 2).sum(axis=0))
-        return value, error
+        ends = np.cumsum([part[0].size for part in parts])[:-1]
+        shapes = [part[0].shape for part in parts]
+        blocks = RunningBlocks(self.groups)
+        for group in range(self.groups):
+            blocks.add(np.concatenate([part[group].ravel() for part in parts]))
+
+        def shaped(flat: FloatArray) -> FloatArray:
+            split = zip(np.split(flat, ends), shapes, strict=True)
+            return function(*(part.reshape(shape) for part, shape in split))
+
+        return blocks.curve(shaped)
