@@ -38,7 +38,15 @@ EXPLORATION = {
     "max_temperature": 1e9,
     "min_distance_scale": 0.1,
 }
-SELECTION = {"budget": 2, "random_share": 0.5, "lower": 0.0, "upper": 1e6, "min_distance_scale": 0.1}
+SELECTION = {
+    "budget": 2,
+    "random_share": 0.5,
+    "lower": 0.0,
+    "upper": 1e6,
+    "min_distance_scale": 0.1,
+    # The cells are packed and not relaxed: they heat up by themselves.
+    "temperature_spike": 1e9,
+}
 STOP = {"target_force_error": 5.0, "max_cycles": 1, "max_labels": 100}
 CALM = {
     "cell": {"name": "NaVPO5", "oxides": {"Na2O": 1, "V2O5": 1, "P2O5": 1}, "reduced": {"V": 1.0}, "atoms": 32},
