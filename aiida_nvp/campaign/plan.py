@@ -79,6 +79,7 @@ def make_plan(loaded: LoadedCampaign, progress: Progress | None = None) -> Plan:
         (f"cycles{to_come}, at most", str(cycles)),
         (f"trainings{to_come}, at most", f"{trainings} ({members} members of `{potential.name}`)"),
         ("production", _production_words(loaded)),
+        *([("parent of the members", campaign.parent)] if campaign.parent else []),
         ("cost, very roughly", f"{seconds / 3600:.2f} core hours"),
     )
     return Plan(rows, labels, checks, trainings, seconds / 3600)
@@ -162,7 +163,8 @@ def _training_seconds(loaded: LoadedCampaign, now: Progress, cycles: int, labels
     begins = int(now.cycles == 0)
     scratch = _scratch_rounds(loaded, now.cycles, cycles)
     # A round from scratch trains all members in full and one of them from its parent as well.
-    epochs = float(training.epochs * (begins + scratch))
+    anew = training.epochs if loaded.campaign.parent is None else training.warm_epochs
+    epochs = float(anew * (begins + scratch))
     epochs += training.warm_epochs * (cycles + 1 - begins - scratch + scratch / members)
     per_epoch = _TRAIN_CORE_SECONDS_PER_ATOM_EPOCH * (now.labels + labels) * _mean_atoms(loaded)
     return members * (epochs * per_epoch + (cycles + 1) * _WORKER_START_S)

@@ -262,6 +262,8 @@ class Campaign(_Strict):
     :param seed: the one seed that all others follow from.
     :param potential: folder with a ``potential.yaml``, or the name of one in ``potentials``.
     :param training: training settings that differ from those of the potential, by name.
+    :param parent: UUID, pk or label of a potential in the profile whose weights every member begins with, instead of
+        random ones; rounds from scratch begin with them again.
     :param cells: what the campaign begins with; ``cells`` or ``grids`` are needed.
     :param grids: more of it, composition by composition.
     :param production: none when absent.
@@ -273,6 +275,7 @@ class Campaign(_Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     potential: str
     training: dict[str, float] = {}
+    parent: Annotated[str, Field(min_length=1)] | None = None
     cells: tuple[CellSpec, ...] = ()
     grids: tuple[GridSpec, ...] = ()
     labeller: LabellerSpec

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from ase.data import atomic_numbers
@@ -23,6 +24,17 @@ TRUST_SENTENCE = (
 )
 _METADATA_ENDING = "/model/package_metadata.txt"
 _FIRST_TEXT_FORMAT = 1
+_CONFIG_ENDING = "/model/config.yaml"
+_ALLEGRO = "allegro.model.AllegroModel"
+_ARCHITECTURE = {
+    "l_max": "l_max",
+    "num_layers": "num_layers",
+    "num_scalar_features": "num_scalar_features",
+    "num_tensor_features": "num_tensor_features",
+    "mlp_width": "allegro_mlp_hidden_layers_width",
+    "readout_width": "readout_mlp_hidden_layers_width",
+}
+"""Settings of a definition, each with nequip's name for it."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,31 @@ def read_header(path: str | Path) -> PackageHeader:
             f"{path.name} has the atom types {', '.join(names) or 'none'}; here each has to be a chemical symbol."
         )
     return PackageHeader(names, versions, format_id, hashlib.sha256(content).hexdigest())
+
+
+def read_architecture(path: str | Path) -> dict[str, Any]:
+    """Return what the configuration in a package says of its Allegro model, named as in a potential definition.
+
+    No code or pickle is touched. A package that was trained from another one says nothing, and an empty dictionary
+    comes back.
+
+    :raises InputError: as :func:`read_header`.
+    """
+    read_header(path)
+    with zipfile.ZipFile(path) as archive:
+        found = next((name for name in archive.namelist() if f"/{name}".endswith(_CONFIG_ENDING)), None)
+        text = "" if found is None else archive.read(found).decode(errors="replace")
+    try:
+        model = yaml.safe_load(text)["training_module"]["model"]
+        if model["_target_"] != _ALLEGRO:
+            return {}
+    except (yaml.YAMLError, KeyError, TypeError):
+        return {}
+    known = {ours: model[theirs] for ours, theirs in _ARCHITECTURE.items() if theirs in model}
+    embedding = model.get("radial_chemical_embed")
+    if isinstance(embedding, dict) and "num_bessels" in embedding:
+        known["num_bessels"] = embedding["num_bessels"]
+    return known | {"zbl": model.get("pair_potential") is not None}
 
 
 def check_sha256(header: PackageHeader, expected: str | None) -> None:

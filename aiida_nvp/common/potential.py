@@ -45,8 +45,9 @@ class TrainingSettings(_Frozen):
     :param patience: epochs without a better validation force error after which a training ends; None for all epochs.
     :param species_forces_weights: weight of a species in the mean squared force error, which is then a weighted mean
         over the species; one that is not named has weight 1.
-    :param scratch_every: each n-th cycle of a campaign starts from random weights instead of the parent's; 0 for never.
-    :param scratch_release: whether the committee that a campaign hands over is trained from random weights.
+    :param scratch_every: each n-th cycle of a campaign starts from random weights, or from the parent that the
+        campaign names, instead of from its predecessors; 0 for never.
+    :param scratch_release: whether the committee that a campaign hands over begins there as well.
     """
 
     epochs: Count = 200

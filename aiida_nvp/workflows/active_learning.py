@@ -52,6 +52,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
         spec.input("calibration", valid_type=orm.Dict, help="Parameters of the calibration.", **as_node)
         spec.input("stop", valid_type=orm.Dict, help="Stop criteria and budgets.", **as_node)
         spec.input("seed_settings", valid_type=orm.Dict, required=False, help="Label settings of the seeds.", **as_node)
+        spec.input("parent", valid_type=PotentialData, required=False, help="Every member begins with its weights.")
         spec.input("worker", valid_type=orm.AbstractCode, help="Code of the worker programs.")
         spec.input("worker_options", valid_type=orm.Dict, required=False, help="Job options of workers.", **as_node)
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("frames",))

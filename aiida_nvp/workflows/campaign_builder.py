@@ -19,6 +19,7 @@ from aiida_nvp.common.vocabulary import LabellerName
 from aiida_nvp.labelling.settings import LabelSettings
 from aiida_nvp.workflows.campaign import CampaignWorkChain
 from aiida_nvp.workflows.engines import Engines, chosen_engines, setup_command
+from aiida_nvp.workflows.parent import find_parent, refuse_parent
 from aiida_nvp.workflows.protocols.resolve import (
     Resolved,
     cutoff_warnings,
@@ -144,6 +145,10 @@ def _learn_inputs(loaded: LoadedCampaign) -> dict[str, Any]:
         inputs["exploration_cells"] = orm.Dict(cell_parameters(campaign.exploration.cells))
     if campaign.compute.max_wallclock_s is not None:
         inputs["worker_options"] = orm.Dict({"max_wallclock_seconds": campaign.compute.max_wallclock_s})
+    if campaign.parent is not None:
+        with _blaming(loaded.source, "parent", given=True):
+            inputs["parent"] = find_parent(campaign.parent)
+            refuse_parent(inputs["parent"], loaded.potential)
     seeding = campaign.seeding.model_dump(mode="json")
     inputs["seed_settings"] = orm.Dict(inputs["label"]["settings"].get_dict() | seeding)
     return inputs

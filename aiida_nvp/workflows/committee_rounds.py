@@ -22,20 +22,21 @@ FINAL = "final"
 
 
 class CommitteeRounds(Continued):
-    """A work chain that trains its committee in rounds, each member from its predecessor or all from random weights.
+    """A work chain that trains its committee in rounds, each from its predecessor or all from where they began.
 
-    A round from scratch trains the first member from its parent as well, under the name ``cycle_4_warm_train``: the
-    ratio of the two errors (``cycle_4_warm_check``) tells what warm starts have cost so far.
+    Where they began are random weights, or those of one ``parent`` that is no member itself; the members then differ by
+    seed and bag alone. A round from scratch trains the first member from its predecessor as well, under the name
+    ``cycle_4_warm_train``: the ratio of the two errors (``cycle_4_warm_check``) tells what warm starts cost so far.
     """
 
     def run_training(self) -> ToContext:
         """Train all members side by side."""
-        parents: list[PotentialData] = [] if self._from_scratch() else self.ctx.members
-        self.ctx.scratch, self.ctx.warm = not parents, None
+        self.ctx.scratch, self.ctx.warm = self._from_scratch() or not self.ctx.members, None
+        parents: list[PotentialData] = self._origin() if self.ctx.scratch else self.ctx.members
         running = {f"train_{m}": self._submit_training(m, parents, f"train_{m}") for m in range(self._n_members)}
         if self.ctx.scratch and self.ctx.members:
             self.report(
-                f"{self.ctx.round}: the committee is trained from scratch, and member 0 from its parent as well"
+                f"{self.ctx.round}: the committee is trained from scratch, and member 0 from its predecessor as well"
             )
             running["warm"] = self._submit_training(0, self.ctx.members, "warm_train")
         return self.wait_for(**running)
@@ -62,6 +63,9 @@ class CommitteeRounds(Continued):
     @property
     def _training(self) -> TrainingSettings:
         return TrainingSettings.model_validate(self.inputs.definition.get_dict().get("training", {}))
+
+    def _origin(self) -> list[PotentialData]:
+        return [self.inputs.parent] * self._n_members if "parent" in self.inputs else []
 
     def _from_scratch(self) -> bool:
         if self.ctx.round == FINAL:

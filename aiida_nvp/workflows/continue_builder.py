@@ -76,6 +76,7 @@ def continue_campaign(
     inputs.pop("metadata", None)
     _refuse_other_labels(before, inputs["learn"]["label"])
     _refuse_other_definition(before.definition, whole.potential)
+    _refuse_other_parent(before.node, inputs["learn"])
     stop = stop_parameters(whole.campaign)
     stop["counts_from"] = _plain_inputs(before.node)["learn"]["stop"].get_dict().get("counts_from", 0)
     if added or before.remains.word is Verdict.CONVERGED:
@@ -202,6 +203,16 @@ def _refuse_other_definition(before: PotentialDefinition, after: PotentialDefini
         raise InputError(
             f"the potential definition differs from that of the campaign in {', '.join(differ)}; members of two "
             "definitions make no committee: submit the file as a new campaign with the data set of this one."
+        )
+
+
+def _refuse_other_parent(node: orm.ProcessNode, learn: Mapping[str, Any]) -> None:
+    known, wanted = (given.get("parent") for given in (_plain_inputs(node)["learn"], learn))
+    if getattr(known, "uuid", None) != getattr(wanted, "uuid", None):
+        words = [f"potential {parent.uuid}" if parent else "random weights" for parent in (known, wanted)]
+        raise InputError(
+            f"the members of campaign {node.pk} began with {words[0]}, those of the file with {words[1]}; a campaign "
+            "keeps its beginning: submit the file as a new campaign."
         )
 
 

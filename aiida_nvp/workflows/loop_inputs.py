@@ -15,6 +15,7 @@ from aiida_nvp.labelling.settings import read_settings as read_label_settings
 from aiida_nvp.selection.settings import batch_settings
 from aiida_nvp.uncertainty.thresholds import Tolerance
 from aiida_nvp.worker.settings import ExploreSettings, read_settings
+from aiida_nvp.workflows.parent import refuse_parent
 
 _SMALLEST_COMMITTEE = 2
 
@@ -45,6 +46,8 @@ def refuse(inputs: Mapping[str, Any]) -> str:
         for name in ("frames", "dataset"):
             if name in inputs:
                 _check_species(name, inputs[name].frames.species(), inputs["definition"]["species"])
+        if "parent" in inputs:
+            refuse_parent(inputs["parent"], read_settings(PotentialDefinition, inputs["definition"].get_dict()))
     except InputError as error:
         return str(error)
     return ""

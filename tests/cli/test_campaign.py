@@ -77,6 +77,18 @@ def test_check_names_the_line_of_an_engine_that_is_not_there(first_principles, w
     assert f"Error: {path}:3: labeller.pseudos: no pseudopotential family" in invoke(campaign.check, path).output
 
 
+def test_check_names_the_line_of_a_parent_that_is_not_there(tmp_path, worker_code):
+    text = REHEARSAL.read_text().replace("compute: {processes: 2}", f"compute: {{worker: {worker_code.full_label}}}")
+    text = text.replace("potential: nvp-tiny", f"potential: {REHEARSAL.parents[2] / 'potentials/nvp-tiny'}")
+    path = tmp_path / "campaign.yaml"
+    path.write_text(f"parent: nothing\n{text}")
+    refused = invoke(campaign.check, path)
+    assert f"Error: {path}:1: parent: no single potential `nothing` in this profile" in refused.output
+    unseen = invoke(campaign.check, path, "--offline")
+    assert "parent of the members" in unseen.output
+    assert unseen.exit_code == 0
+
+
 @pytest.mark.usefixtures("no_engines")
 def test_check_warns_of_low_cutoffs_with_their_figures(first_principles, aiida_code_installed, bare_upf):
     family = CutoffsPseudoPotentialFamily(label="local").store()

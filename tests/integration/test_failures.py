@@ -5,6 +5,7 @@ made once. docs/reference/failures.md lists every failure with its test, those o
 """
 
 import io
+import json
 import shutil
 import sysconfig
 import zipfile
@@ -20,6 +21,7 @@ from aiida.manage.caching import enable_caching
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.vocabulary import Verdict
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.report.graph import collect
 from aiida_nvp.report.lineage import trace_all
 from aiida_nvp.workflows.active_learning import ActiveLearningWorkChain
@@ -210,6 +212,65 @@ def stored_file(node, name):
     path = Path(node.backend.get_container().get_folder()) / "loose" / key[:2] / key[2:]
     path.chmod(0o644)
     return path
+
+
+@pytest.fixture
+def foreign(tiny_committee):
+    """Return a package taken in as it is; what the import checks is tested beside it."""
+    node = PotentialData(tiny_committee[0], types=["Na", "V", "P", "O"], cutoff=4.0, seed=None)
+    node.set_origin(foreign=True)
+    node.label = "foundation"
+    return node
+
+
+@pytest.mark.slow
+def test_a_parent_of_another_cutoff_is_refused_before_the_first_label(loop, inputs, worker, foreign):
+    node = loop(parent=foreign, definition={**inputs["definition"], "cutoff": 5.0})
+    assert node.exit_status == 201
+    assert "the parent foundation has a cutoff of 4 angstrom but `tiny-test` names 5" in node.exit_message
+    assert not node.called
+    assert worker.runs("rehearse") == 0
+
+
+@pytest.mark.slow
+def test_every_member_begins_with_the_parent(loop, inputs, trained, foreign):
+    trained()
+    # The first and the last round are from scratch: both begin with the parent.
+    training = {**inputs["definition"]["training"], "scratch_every": 2, "scratch_release": True}
+    node = loop(parent=foreign, definition={**inputs["definition"], "training": training})
+    assert node.is_finished_ok, node.exit_message
+    for name in ("cycle_0", "final"):
+        first = [called(node, f"{name}_train_{member}")[0] for member in range(MEMBERS)]
+        assert {member.inputs.train.parent.uuid for member in first} == {foreign.uuid}
+        assert len({member.inputs.train.seed.value for member in first}) == MEMBERS
+    assert not called(node, "cycle_0_warm_train")
+    warm = called(node, "final_warm_train")[0]
+    assert warm.inputs.train.parent.uuid == called(node, "cycle_0_train_0")[0].outputs.potential.uuid
+    asked = [call for train in first for call in train.called]
+    assert all(json.loads(call.base.repository.get_object_content("input.json"))["refit_shifts"] for call in asked)
+
+
+@pytest.mark.slow
+def test_without_rounds_from_scratch_the_parent_is_for_the_first_alone(loop, trained, foreign):
+    trained()
+    node = loop(parent=foreign)
+    assert node.is_finished_ok, node.exit_message
+    first, last = (called(node, f"{name}_train_1")[0] for name in ("cycle_0", "final"))
+    assert first.inputs.train.parent.uuid == foreign.uuid
+    assert last.inputs.train.parent.uuid == first.outputs.potential.uuid
+
+
+@pytest.mark.slow
+def test_members_really_trained_from_a_parent_differ_and_fit_its_zero(loop, inputs, foreign):
+    nothing = {**SELECTION, "lower": 1e5, "random_share": 0.0}
+    node = loop(parent=foreign, selection=nothing)
+    assert node.is_finished_ok, node.exit_message
+    members = dict(node.outputs.committee)
+    assert len({member.sha256 for member in members.values()} | {foreign.sha256}) == MEMBERS + 1
+    results = called(node, "cycle_0_train_0")[0].outputs.results
+    assert results["warm_start"]
+    assert results["epochs"] == inputs["definition"]["training"]["warm_epochs"]
+    assert set(results["refitted_shifts"]) == set(inputs["frames"].frames.species())
 
 
 # A code that does not run

@@ -407,6 +407,17 @@ def test_a_file_may_add_and_take_nothing_back(finished, campaign_file, tmp_path)
         continue_campaign(finished.campaign, loaded=file)
 
 
+def test_a_campaign_keeps_the_parent_that_it_began_with(finished, campaign_file, monkeypatch):
+    archive = io.BytesIO()
+    zipfile.ZipFile(archive, "w").close()
+    archive.seek(0)
+    node = PotentialData(archive, types=["Na", "V", "P", "O"], cutoff=4.0, seed=None).store()
+    monkeypatch.setattr("aiida_nvp.workflows.campaign_builder.refuse_parent", lambda *_: None)
+    file = campaign_file(parent=node.uuid, stop={"max_cycles": 4})
+    with pytest.raises(InputError, match=f"began with random weights, those of the file with potential {node.uuid}"):
+        continue_campaign(finished.campaign, loaded=file)
+
+
 def test_stop_rules_name_what_the_campaign_names(campaign_file):
     stop = stop_parameters(campaign_file().campaign)
     assert stop["species"] == ["V"]
