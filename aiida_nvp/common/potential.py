@@ -9,6 +9,7 @@ import yaml
 from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from aiida_nvp.common.bounds import ElementPairs
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.validation import validated
 
@@ -18,6 +19,9 @@ Count = Annotated[int, Field(gt=0)]
 
 STATISTICS_FILE = "statistics.npz"
 """Name of the feature statistics of a potential, beside its package and in the folder of a job."""
+
+
+_SHORTEST_CUTOFF = 1.0
 
 
 class _Frozen(BaseModel):
@@ -90,12 +94,15 @@ class PotentialDefinition(_Frozen):
 
     :param species: chemical symbols in the order that every engine uses (nequip types, LAMMPS, Quantum ESPRESSO).
     :param cutoff: angstrom.
+    :param pair_cutoffs: angstrom by pair of species, ``P-O`` for example, at most ``cutoff``; it counts in both
+        directions. Pairs that are not named have ``cutoff``.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     description: str
     species: tuple[str, ...]
-    cutoff: Annotated[float, Field(gt=1.0, le=12.0)]
+    cutoff: Annotated[float, Field(gt=_SHORTEST_CUTOFF, le=12.0)]
+    pair_cutoffs: ElementPairs = {}
     allegro: AllegroSettings = AllegroSettings()
     training: TrainingSettings = TrainingSettings()
     committee: CommitteeSettings = CommitteeSettings()
@@ -119,6 +126,33 @@ class PotentialDefinition(_Frozen):
                 f"which is not among the species ({', '.join(self.species)})"
             )
         return self
+
+    @model_validator(mode="after")
+    def _pairs_are_within_the_cutoff(self) -> PotentialDefinition:
+        seen: set[frozenset[str]] = set()
+        for pair, value in self.pair_cutoffs.items():
+            species = frozenset(pair.split("-"))
+            if not species <= set(self.species):
+                raise ValueError(f"pair_cutoffs names {pair}, but the species are {', '.join(self.species)}")
+            if species in seen:
+                raise ValueError(f"pair_cutoffs names {pair} twice, once in each direction; give it once")
+            if not _SHORTEST_CUTOFF < value <= self.cutoff:
+                raise ValueError(
+                    f"pair_cutoffs gives {pair} {value:g}; it has to lie above {_SHORTEST_CUTOFF:g} and not above "
+                    f"the cutoff of {self.cutoff:g} angstrom"
+                )
+            seen.add(species)
+        return self
+
+    def edge_cutoffs(self) -> dict[str, dict[str, float]] | None:
+        """Return the cutoff (angstrom) of each ordered pair of species; None where all share ``cutoff``."""
+        if not self.pair_cutoffs:
+            return None
+        table = {first: dict.fromkeys(self.species, self.cutoff) for first in self.species}
+        for pair, value in self.pair_cutoffs.items():
+            first, second = pair.split("-")
+            table[first][second] = table[second][first] = value
+        return table
 
     def plain(self) -> dict[str, Any]:
         """Return JSON-ready values, the form in which the definition travels through AiiDA and into jobs."""

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from ase.data import atomic_numbers, chemical_symbols
 from nequip.integrations.ase import NequIPCalculator
+from nequip.nn.embedding.utils import cutoff_str_to_fulldict
 from numpy.typing import NDArray
 from vesin import NeighborList
 
@@ -135,12 +136,22 @@ class AllegroMember:
         self.cutoff = float(self.model.metadata["r_max"])
         self._type_of = np.full(len(chemical_symbols), -1, dtype=np.int64)
         self._type_of[[atomic_numbers[symbol] for symbol in self.types]] = np.arange(len(self.types))
+        self._reach = pair_reach(self.model)
         self._hidden: torch.Tensor | None = None
         self._energies: Any = None
         for name, module in self.model.named_modules():
             if name.rsplit(".", 1)[-1] == READOUT:
                 self._energies = self.model.get_submodule(name.rsplit(".", 1)[0])
                 module.mlp_module.mlp[-1].register_forward_pre_hook(self._catch)
+
+    def _within(self, graph: Graph) -> tuple[Graph, NDArray[np.bool_]]:
+        """Return the graph of the pairs that the model looks at, and (E,) which of all these are."""
+        if self._reach is None:
+            return graph, np.ones(len(graph.first), dtype=bool)
+        types = self._type_of[graph.numbers]
+        reach = self._reach[types[graph.first], types[graph.second]]
+        kept = np.einsum("ij,ij->i", graph.vectors, graph.vectors) <= reach**2
+        return Graph(graph.numbers, graph.first[kept], graph.second[kept], graph.vectors[kept]), kept
 
     def _catch(self, _module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
         self._hidden = arguments[0]
@@ -154,12 +165,14 @@ class AllegroMember:
 
         :raises InputError: if an atom is of a species that the model does not know.
         """
-        result = self.model(self._data(graph))
-        energies, edges = result["atomic_energy"], result["edge_forces"]
+        near, kept = self._within(graph)
+        result = self.model(self._data(near))
+        edges = np.zeros((len(graph.first), 3))
+        edges[kept] = _to_numpy(result["edge_forces"])
         return Answer(
-            _to_numpy(energies).reshape(-1),
-            _to_numpy(edges),
-            None if self._energies is None else _to_numpy(self._sum_hidden(graph)),
+            _to_numpy(result["atomic_energy"]).reshape(-1),
+            edges,
+            None if self._energies is None else _to_numpy(self._sum_hidden(near)),
         )
 
     def jacobian(self, graph: Graph) -> FloatArray:
@@ -171,14 +184,15 @@ class AllegroMember:
         """
         if self._energies is None:
             raise InputError(f"the potential has no `{READOUT}`: its features need an Allegro model.")
-        data = self._data(graph)
+        near, _ = self._within(graph)
+        data = self._data(near)
         vectors = data["edge_vectors"].requires_grad_()
         self._energies(data)
-        total = self._sum_hidden(graph).sum(dim=0)
+        total = self._sum_hidden(near).sum(dim=0)
         columns = []
         for index, one in enumerate(total):
             (slope,) = torch.autograd.grad(one, vectors, retain_graph=index + 1 < len(total))
-            columns.append(pull_on_atoms(graph, _to_numpy(slope)))
+            columns.append(pull_on_atoms(near, _to_numpy(slope)))
         return np.stack(columns, axis=-1)
 
     def _data(self, graph: Graph) -> dict[str, torch.Tensor]:
@@ -301,6 +315,14 @@ class Committee:
         if features is not None:
             features[mine] = np.nan
         return Prediction(energy, forces, features, stress)
+
+
+def pair_reach(model: Any) -> FloatArray | None:  # noqa: ANN401 - what nequip loads has no type of its own
+    """Return (T, T) the cutoff of each ordered pair of types of a nequip model, angstrom; None where all share one."""
+    told = model.metadata.get("per_edge_type_cutoff")
+    types = list(model.type_names)
+    table = cutoff_str_to_fulldict(told, types) if isinstance(told, str) else told
+    return np.array([[float(table[one][other]) for other in types] for one in types]) if table else None
 
 
 def _virial(graph: Graph, derivative: FloatArray, cell_of_edge: IntArray, count: int) -> FloatArray:

@@ -117,6 +117,8 @@ def allegro_model(definition: PotentialDefinition, plan: TrainingPlan) -> dict[s
         "per_type_energy_shifts": {symbol: float(plan.shifts[symbol]) for symbol in species},
         "per_type_energy_scales": "${training_data_stats:forces_rms}",
     }
+    if definition.pair_cutoffs:
+        model["per_edge_type_cutoff"] = definition.edge_cutoffs()
     if allegro.zbl:
         model["pair_potential"] = {
             "_target_": "nequip.nn.pair_potential.ZBL",
@@ -136,10 +138,18 @@ def dataset_config(name: str, definition: PotentialDefinition) -> dict[str, Any]
                 "_target_": "nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper",
                 "model_type_names": list(definition.species),
             },
-            {"_target_": "nequip.data.transforms.NeighborListTransform", "r_max": definition.cutoff},
+            _neighbours(definition),
         ],
         "stress": definition.training.stress_weight > 0,
     }
+
+
+def _neighbours(definition: PotentialDefinition) -> dict[str, Any]:
+    transform = {"_target_": "nequip.data.transforms.NeighborListTransform", "r_max": definition.cutoff}
+    cutoffs = definition.edge_cutoffs()
+    if cutoffs is None:
+        return transform
+    return {**transform, "per_edge_type_cutoff": cutoffs, "type_names": list(definition.species)}
 
 
 def _parent_model(plan: TrainingPlan) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 
 from aiida_nvp.common.errors import WorkerError
 from aiida_nvp.common.potential import PotentialDefinition
-from aiida_nvp.uncertainty.committee import READOUT
+from aiida_nvp.uncertainty.committee import READOUT, pair_reach
 from aiida_nvp.worker.job import Job
 from aiida_nvp.worker.nequip_config import (
     BEST_CHECKPOINT,
@@ -84,7 +84,22 @@ def check_parent(path: Path, definition: PotentialDefinition) -> tuple[str, ...]
             f"the parent has a cutoff of {cutoff:g} angstrom but `{definition.name}` names {definition.cutoff:g}; "
             "a warm start keeps the cutoff.",
         )
+    if not _same_reach(definition.model_copy(update={"species": tuple(types)}), pair_reach(model)):
+        raise WorkerError(
+            ERROR_PARENT,
+            f"the parent has other cutoffs of pairs than `{definition.name}` names in pair_cutoffs; a warm start keeps "
+            "them.",
+        )
     return tuple(types)
+
+
+def _same_reach(definition: PotentialDefinition, reach: NDArray[np.float64] | None) -> bool:
+    """Return whether a model, by the cutoffs (T, T) of its pairs, looks as far as the definition says."""
+    wanted = definition.edge_cutoffs()
+    if reach is None or wanted is None:
+        return reach is None and wanted is None
+    names = definition.species
+    return bool(np.allclose(reach, [[wanted[one][other] for other in names] for one in names], atol=1e-6))
 
 
 def train(job: Job, task: Task) -> Session:

@@ -63,7 +63,7 @@ def refuse_parent(parent: PotentialData, definition: PotentialDefinition) -> Non
             f"{name} has a cutoff of {parent.cutoff:g} angstrom but `{definition.name}` names {definition.cutoff:g}; "
             f"a training keeps the cutoff of its parent: state {parent.cutoff:g} in the definition."
         )
-    wanted = definition.allegro.model_dump()
+    wanted = definition.allegro.model_dump() | {"pair_cutoffs": definition.pair_cutoffs}
     found = _architecture(parent)
     other = [key for key in wanted if found.get(key, wanted[key]) != wanted[key]]
     differ = [f"{key} {found[key]} instead of {wanted[key]}" for key in other]
@@ -78,8 +78,8 @@ def _architecture(parent: PotentialData) -> dict[str, Any]:
     """Return the settings of the model as far as the graph or the package tells them."""
     trained = creator(parent) if parent.is_stored else None
     if trained is not None and "definition" in trained.inputs:
-        known: dict[str, Any] = trained.inputs.definition.get_dict().get("allegro", {})
-        return known
+        known = trained.inputs.definition.get_dict()
+        return {**known.get("allegro", {}), "pair_cutoffs": known.get("pair_cutoffs", {})}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / parent.filename
         path.write_bytes(parent.base.repository.get_object_content(parent.filename, mode="rb"))
