@@ -49,11 +49,14 @@ class Parts:
 
 
 def tags(frames: FrameSet) -> list[dict[str, Any]]:
-    """Return what can be asked of each frame: the keys of its info and origin, and its reduced ``composition``."""
+    """Return what can be asked of each frame: the keys of its info and origin, and its reduced ``composition``.
+
+    Of a foreign file, what its frames were given goes before what the reading of it has noted.
+    """
     rows = []
     for index, info in enumerate(frames.info):
-        origin = info.get("origin")
-        known = {**(origin if isinstance(origin, Mapping) else {}), **info}
+        parts = [part for key in ("origin", "given") if isinstance(part := info.get(key), Mapping)]
+        known = {key: value for part in (*parts, info) for key, value in part.items()}
         rows.append({**known, COMPOSITION: reduced_formula(frames.numbers[frames.slice_of(index)])})
     return rows
 

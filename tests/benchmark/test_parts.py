@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 
 from aiida_nvp.benchmark.parts import divide, matches, tags
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frameset import FrameSet
+from aiida_nvp.labelling.extxyz import read_extxyz
 
 
 def _frames(count=24, per_trajectory=2):
@@ -23,6 +26,17 @@ def test_what_can_be_asked_of_a_frame():
     assert first["temperature"] == 300.0
     assert first["trajectory"] == 0
     assert first["composition"] == "NaO"
+
+
+def test_tags_of_a_foreign_file_can_be_asked_for(tmp_path):
+    path = tmp_path / "foreign.extxyz"
+    atoms = Atoms("NaO", [[0, 0, 0], [2, 0, 0]], cell=[5] * 3, pbc=True)
+    atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((2, 3)))
+    atoms.info |= {"temperature": 2500, "trajectory": "run 7"}
+    write(path, atoms)
+    (row,) = tags(read_extxyz(path).frame_set("foreign"))
+    assert matches([row], ["temperature>2000"]).all()
+    assert row["trajectory"] == "run 7"
 
 
 def test_conditions():
