@@ -31,7 +31,7 @@ def test_what_can_be_asked_of_a_frame():
 def test_tags_of_a_foreign_file_can_be_asked_for(tmp_path):
     path = tmp_path / "foreign.extxyz"
     atoms = Atoms("NaO", [[0, 0, 0], [2, 0, 0]], cell=[5] * 3, pbc=True)
-    atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((2, 3)))
+    atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.array([[1.0, 0, 0], [-1.0, 0, 0]]))
     atoms.info |= {"temperature": 2500, "trajectory": "run 7"}
     write(path, atoms)
     (row,) = tags(read_extxyz(path).frame_set("foreign"))
