@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def refuse_parent(parent: PotentialData, definition: PotentialDefinition) -> Non
             f"{name} has a cutoff of {parent.cutoff:g} angstrom but `{definition.name}` names {definition.cutoff:g}; "
             f"a training keeps the cutoff of its parent: state {parent.cutoff:g} in the definition."
         )
-    wanted = definition.allegro.model_dump() | {"pair_cutoffs": definition.pair_cutoffs}
+    wanted = definition.allegro.model_dump() | {"pair_cutoffs": _undirected(definition.pair_cutoffs)}
     found = _architecture(parent)
     other = [key for key in wanted if found.get(key, wanted[key]) != wanted[key]]
     differ = [f"{key} {found[key]} instead of {wanted[key]}" for key in other]
@@ -74,12 +75,17 @@ def refuse_parent(parent: PotentialData, definition: PotentialDefinition) -> Non
         )
 
 
+def _undirected(pairs: Mapping[str, float]) -> dict[str, float]:
+    """Return the cutoffs by pairs in the order of the alphabet: a definition may name a pair either way round."""
+    return {"-".join(sorted(pair.split("-"))): value for pair, value in pairs.items()}
+
+
 def _architecture(parent: PotentialData) -> dict[str, Any]:
     """Return the settings of the model as far as the graph or the package tells them."""
     trained = creator(parent) if parent.is_stored else None
     if trained is not None and "definition" in trained.inputs:
         known = trained.inputs.definition.get_dict()
-        return {**known.get("allegro", {}), "pair_cutoffs": known.get("pair_cutoffs", {})}
+        return {**known.get("allegro", {}), "pair_cutoffs": _undirected(known.get("pair_cutoffs", {}))}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / parent.filename
         path.write_bytes(parent.base.repository.get_object_content(parent.filename, mode="rb"))

@@ -2,10 +2,12 @@
 
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
 
 from aiida_nvp.calculations.import_potential import import_potential
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.package import read_architecture
+from aiida_nvp.data.potential import PotentialData
 from aiida_nvp.workflows.parent import find_parent, refuse_parent
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("aiida_profile_clean")]
@@ -65,6 +67,22 @@ def test_a_parent_that_does_not_fit_is_refused(take_in, tiny_definition, change,
     wanted = tiny_definition.model_copy(update={"allegro": allegro} if inner else change)
     with pytest.raises(InputError, match=words):
         refuse_parent(take_in(), wanted)
+
+
+def test_a_pair_may_be_named_either_way_round(tiny_committee, tiny_definition):
+    def definition(pair, cutoff):
+        return tiny_definition.model_copy(update={"pair_cutoffs": {pair: cutoff}})
+
+    training = orm.CalcFunctionNode()
+    stated = orm.Dict(definition("P-O", 3.0).plain()).store()
+    training.base.links.add_incoming(stated, LinkType.INPUT_CALC, "definition")
+    training.store()
+    parent = PotentialData(tiny_committee[0], types=tiny_definition.species, cutoff=tiny_definition.cutoff, seed=1)
+    parent.base.links.add_incoming(training, LinkType.CREATE, "potential")
+    parent.store()
+    refuse_parent(parent, definition("O-P", 3.0))
+    with pytest.raises(InputError, match="pair_cutoffs"):
+        refuse_parent(parent, definition("O-P", 3.5))
 
 
 def test_a_package_that_is_none_says_no_architecture(tiny_committee, tmp_path):
