@@ -24,53 +24,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms, units
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import thermalize_momenta
-from ase.optimize import FIRE
+from ase import Atoms
 from numpy.typing import NDArray
 
 from aiida_nvp.analysis.frame import Frame
 from aiida_nvp.analysis.structure.rdf import RadialDistribution
 from aiida_nvp.benchmark.curves import labels_ratio
 from aiida_nvp.benchmark.members import train_committee
+from aiida_nvp.benchmark.rehearsal import SMALL_CELLS, Walk, label, walk
 from aiida_nvp.benchmark.selection import curve_errors
+from aiida_nvp.calculations.candidates import Candidates, as_pool
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frameset import FrameSet, concatenate
 from aiida_nvp.common.potential import STATISTICS_FILE, PotentialDefinition, load_potential
 from aiida_nvp.common.seeds import derive_seed
-from aiida_nvp.common.trajectory_key import trajectory_key
-from aiida_nvp.common.vocabulary import SelectionReason, Stream
-from aiida_nvp.labelling.rehearsal import RehearsalPotential
-from aiida_nvp.labelling.theory import rehearsal_theory, theory_hash
-from aiida_nvp.selection.batch import Known, Pool, choose
+from aiida_nvp.common.vocabulary import SelectionReason
+from aiida_nvp.selection.batch import Known, choose
 from aiida_nvp.selection.filters import PhysicalLimits, faults
-from aiida_nvp.selection.kinds import kinds
 from aiida_nvp.selection.settings import batch_settings
-from aiida_nvp.structures.composition import compose
-from aiida_nvp.structures.packing import pack
 from aiida_nvp.uncertainty.error_model import ErrorModel
 from aiida_nvp.uncertainty.prospective import Predictions, calibration_report
-from aiida_nvp.uncertainty.residuals import AtomScores
-from aiida_nvp.uncertainty.score import frame_scores
 from aiida_nvp.uncertainty.thresholds import Tolerance
 from aiida_nvp.worker.job import ARRAYS_FILE, ERROR_FILE, FRAMES_FILE, INPUT_FILE, OUTPUT_FILE, member_file
 from aiida_nvp.worker.main import run_stage
 from aiida_nvp.worker.settings import CANDIDATES_FILE
 
 RECIPES = ("ours", "random", "mean", "uncalibrated", "without random share")
-CELLS = {
-    "NaVPO5": ({"Na2O": 1, "V2O5": 1, "P2O5": 1}, {"V": 1.0}, 16, 3.1),
-    "NaVO3": ({"Na2O": 1, "V2O5": 1}, {}, 10, 3.0),
-    "NaPO3": ({"Na2O": 1, "P2O5": 1}, {}, 10, 2.8),
-    "Na3PO4": ({"Na2O": 3, "P2O5": 1}, {}, 8, 2.8),
-}
-COPIES = 3
+COPIES, RELAX_STEPS = 3, 60
 INSIDE, OUTSIDE = (600, 1000, 1500), (2500,)
-SETTLING, STRIDE, FRAMES = 150, 50, 3
-LARGEST_FORCE = 100.0
-"""eV/angstrom; beyond it the rehearsal potential refuses a frame, as in a campaign."""
+SETTLING, STRIDE = 150, 50
+RUN = Walk(SETTLING, STRIDE, frames=3)
 TARGET = 0.6
 """eV/angstrom, the force error that is asked for; raw thresholds before the first calibration."""
 LOWER, UPPER, BREAK = 0.15, 8.0, 6.0
@@ -81,6 +64,7 @@ SCHEDULES = [
 ]
 SURVIVAL_STEPS, SURVIVAL_KELVIN, RDF_STEPS, RDF_KELVIN = 1500, 2000, 600, 1000
 GUARDLESS = 1e6
+CLOSEST, SPIKE = 0.55, 2.0
 Chooser = Callable[["Met"], list[tuple[int, str]]]
 
 
@@ -178,52 +162,20 @@ def finished(task: Task) -> list[dict[str, Any]]:
 
 def cells(seed: int) -> list[Atoms]:
     """Return packed cells, relaxed a little with the labeller."""
-    found = []
-    for name, (oxides, reduced, count, density) in CELLS.items():
-        for copy in range(COPIES):
-            atoms = pack(compose(oxides, reduced, count), density, derive_seed(seed, name, copy))
-            atoms.calc = RehearsalPotential()
-            FIRE(atoms, logfile=None).run(fmax=1.0, steps=60)
-            found.append(atoms)
-    return found
-
-
-def walk(atoms: Atoms, kelvin: float, seed: int) -> list[Atoms]:
-    """Return frames of the labeller's own dynamics."""
-    walker = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True, calculator=RehearsalPotential())
-    rng = np.random.default_rng(seed)
-    thermalize_momenta(walker, temperature_K=kelvin, rng=rng)
-    run_ = Langevin(walker, units.fs, temperature_K=kelvin, friction=0.05 / units.fs, fixcm=False, rng=rng)
-    run_.run(SETTLING)
-    frames = []
-    for _ in range(FRAMES):
-        run_.run(STRIDE)
-        frames.append(Atoms(walker.numbers, walker.positions.copy(), cell=walker.cell, pbc=True))
-    return frames
+    return [
+        cell.relaxed(derive_seed(seed, name, copy), RELAX_STEPS)
+        for name, cell in SMALL_CELLS.items()
+        for copy in range(COPIES)
+    ]
 
 
 def melts(starts: Sequence[Atoms], kelvins: Sequence[float], seed: int) -> FrameSet:
     """Return labelled frames that no recipe can choose."""
-    frames = [
-        frame
-        for index, atoms in enumerate(starts)
-        for kelvin in kelvins
-        for frame in walk(atoms, kelvin, derive_seed(seed, "melt", index, int(kelvin)))
-    ]
-    return label(frames, [{}] * len(frames))
-
-
-def label(frames: Sequence[Atoms], info: Sequence[Mapping[str, Any]]) -> FrameSet:
-    """Return the frames that the rehearsal potential can label."""
-    kept, told = [], []
-    for atoms, entry in zip(frames, info, strict=True):
-        fresh = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True, calculator=RehearsalPotential())
-        energy, forces, stress = fresh.get_potential_energy(), fresh.get_forces(), fresh.get_stress()
-        if np.isfinite(forces).all() and np.abs(forces).max() < LARGEST_FORCE:
-            fresh.calc = SinglePointCalculator(fresh, energy=energy, forces=forces, stress=stress)
-            kept.append(fresh)
-            told.append(entry)
-    return FrameSet.from_atoms(kept, told, theory_hash(rehearsal_theory()))
+    frames: list[Atoms] = []
+    for index, atoms in enumerate(starts):
+        for kelvin in kelvins:
+            frames += walk(atoms, kelvin, RUN, derive_seed(seed, "melt", index, int(kelvin)))
+    return label(frames)
 
 
 def tested(
@@ -267,7 +219,7 @@ def another(
         "schedules": SCHEDULES,
         "replicas": len(starts),
         "break_threshold": BREAK if guarded else GUARDLESS,
-        "min_distance_scale": 0.55,
+        "min_distance_scale": CLOSEST,
     }
     inputs: dict[str, Any] = {"parameters": parameters, "seed": derive_seed(seed, "explore")}
     if calibration and guarded:
@@ -297,34 +249,18 @@ def another(
 
 def _recipe(met: Met, **changes: Any) -> list[tuple[int, str]]:
     """Choose as a campaign does."""
-    frames, arrays = met.frames, met.arrays
-    settings = batch_settings(
-        {
-            "budget": met.count,
-            "lower": LOWER,
-            "upper": UPPER,
-            "min_distance_scale": 0.55,
-            "min_apart_ps": 0.05,
-            **changes,
-        },
-        met.calibration.get("thresholds", {}),
+    raw = {"budget": met.count, "lower": LOWER, "upper": UPPER, "min_distance_scale": CLOSEST, "min_apart_ps": 0.05}
+    settings = batch_settings({**raw, **changes}, met.calibration.get("thresholds", {}))
+    found = Candidates(
+        met.frames,
+        [None] * len(met.frames),
+        met.arrays["forces_std"],
+        np.linalg.norm(met.arrays["forces_mean"], axis=1),
+        met.arrays["distance"],
+        met.arrays["features"],
+        met.arrays.get("information"),
     )
-    sigma, force = arrays["forces_std"], np.linalg.norm(arrays["forces_mean"], axis=1)
-    expected = ErrorModel.of(met.calibration).expected(AtomScores(frames.numbers, sigma, force, arrays["distance"]))
-    origins, ids = [info["origin"] for info in frames.info], frames.ids()
-    limits = PhysicalLimits(settings.min_distance_scale, {}, None, settings.temperature_spike)
-    pool = Pool(
-        ids=ids,
-        scores=frame_scores(frames, expected).score,
-        faults=faults(frames, origins, limits),
-        streams=[Stream(origin["stream"]) for origin in origins],
-        trajectories=[trajectory_key(info, identity) for info, identity in zip(frames.info, ids, strict=True)],
-        times=np.array([origin["time_ps"] for origin in origins]),
-        kinds=kinds(frames, origins, expected, settings.temperature_band, {}),
-        features=arrays["features"],
-        atoms=np.diff(frames.offsets),
-        information=arrays.get("information"),
-    )
+    pool = as_pool(found, settings, ErrorModel.of(met.calibration))
     decisions = choose(pool, Known(frozenset(met.known.ids()), met.review), settings, met.seed)
     return [(index, decision.reason.value) for index, decision in enumerate(decisions) if decision.accepted]
 
@@ -346,7 +282,7 @@ def _mean(met: Met) -> list[tuple[int, str]]:
 
 def _physical(met: Met) -> list[int]:
     origins = [info["origin"] for info in met.frames.info]
-    found = faults(met.frames, origins, PhysicalLimits(0.55, {}, None, 2.0))
+    found = faults(met.frames, origins, PhysicalLimits(CLOSEST, {}, None, SPIKE))
     return [index for index, fault in enumerate(found) if fault is None]
 
 
@@ -376,7 +312,12 @@ def dynamics(task: Task, packages: Sequence[Path], starts: Sequence[Atoms]) -> d
             first[info["origin"]["start"]].append(found.atoms(index))
     errors = [
         float(
-            np.mean(np.abs(total_rdf(mine) - total_rdf(walk(atoms, RDF_KELVIN, derive_seed(task.seed, "rdf", index)))))
+            np.mean(
+                np.abs(
+                    total_rdf(mine)
+                    - total_rdf(list(walk(atoms, RDF_KELVIN, RUN, derive_seed(task.seed, "rdf", index))))
+                )
+            )
         )
         for index, (atoms, mine) in enumerate(zip(starts, first.values(), strict=True))
         if mine
@@ -400,6 +341,7 @@ def total_rdf(frames: Sequence[Atoms]) -> NDArray[np.float64]:
 
 def tell(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print how many times as many labels a random choice needs, and how the dynamics went."""
+    print("labels of the rehearsal potential, a stand-in; how many times as many of them a random choice needs:")
     for place in ("in", "out"):
         for metric in ("force_rmse", "worst"):
             for recipe, found in labels_ratio(rows, place, metric, 1).items():

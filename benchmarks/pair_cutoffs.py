@@ -1,42 +1,35 @@
-"""What shorter cutoffs of some pairs save: energy and forces of one model of a glass cell, and one epoch of training.
+"""What shorter cutoffs of some pairs save: energy and forces of one model of a glass cell, and some epochs of training.
 
     python benchmarks/pair_cutoffs.py [--atoms 512] [--frames 24]
 
-Two models of `nvp-tiny` are trained for one epoch on rehearsal labels, with and without `pair_cutoffs`, and asked about
-the same cell by turns. Errors are another question: see `aiida-nvp benchmark uncertainty --potential`.
+Two committees of `nvp-tiny` are trained for a few epochs on labels of the rehearsal potential, an analytic stand-in,
+with and without `pair_cutoffs`, and their first members are asked about the same cell by turns. Errors are another
+question: see `aiida-nvp benchmark uncertainty --potential`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from aiida_nvp.benchmark.members import train_committee
+from aiida_nvp.benchmark.rehearsal import Cell, label
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.neighbours import find_pairs
-from aiida_nvp.common.potential import load_potential
-from aiida_nvp.labelling.rehearsal import RehearsalPotential
-from aiida_nvp.labelling.theory import rehearsal_theory, theory_hash
-from aiida_nvp.structures.composition import compose
-from aiida_nvp.structures.packing import pack
+from aiida_nvp.common.potential import PotentialDefinition, load_potential
 from aiida_nvp.uncertainty.committee import AllegroMember, Committee
+from aiida_nvp.worker.job import OUTPUT_FILE
 
 PAIRS = {"O-O": 3.2, "Na-O": 3.2, "P-O": 3.0, "V-O": 3.0}
 TURNS = 15
-OXIDES, REDUCED = {"Na2O": 1, "V2O5": 1, "P2O5": 1}, {"V": 1.0}
-DENSITY_G_CM3 = 2.9
-TRAIN = (
-    "import sys; from pathlib import Path; from aiida_nvp.worker.main import run_stage;"
-    "sys.exit(run_stage('train', Path(sys.argv[1]) / 'input.json'))"
-)
+EPOCHS = 4
+GLASS = Cell({"Na2O": 1, "V2O5": 1, "P2O5": 1}, 64, 2.9, {"V": 1.0})
 
 
 def main() -> None:
@@ -45,40 +38,31 @@ def main() -> None:
     parser.add_argument("--atoms", type=int, default=512)
     parser.add_argument("--frames", type=int, default=24)
     arguments = parser.parse_args()
-    plain = load_potential(Path(__file__).parents[1] / "potentials" / "nvp-tiny").plain()
-    plain["training"] |= {"epochs": 4}
-    cell = FrameSet.from_atoms([pack(compose(OXIDES, REDUCED, arguments.atoms), DENSITY_G_CM3, 1)])
-    frames = labelled(arguments.frames)
+    tiny = load_potential(Path(__file__).parents[1] / "potentials" / "nvp-tiny")
+    tiny = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": EPOCHS})})
+    both = [tiny, tiny.model_copy(update={"pair_cutoffs": PAIRS})]
+    cell = FrameSet.from_atoms([replace(GLASS, atoms=arguments.atoms).packed(1)])
+    frames = label([GLASS.packed(seed) for seed in range(arguments.frames)])
     with tempfile.TemporaryDirectory() as folder:
-        jobs = [train(Path(folder) / name, plain | {"pair_cutoffs": pairs}, frames)
-                for name, pairs in (("all", {}), ("some", PAIRS))]  # fmt: skip
-        members = [AllegroMember(job / "potential.nequip.zip") for job in jobs]
+        packages = [
+            train_committee(frames, definition, 1, Path(folder) / name, lambda _sentence: None)
+            for name, definition in zip(("all", "some"), both, strict=True)
+        ]
+        members = [AllegroMember(found[0]) for found in packages]
         seconds = ask([Committee([member], member.cutoff, member.types) for member in members], cell)
-        epochs = [json.loads((job / "output.json").read_text())["wall_s"]["train"] for job in jobs]
-    edges = [count(cell, plain["cutoff"], pairs) for pairs in ({}, PAIRS)]
+        epochs = [np.mean([train_seconds(package.parent) for package in found]) for found in packages]
+    edges = [count(cell, definition) for definition in both]
+    print("trained on labels of the rehearsal potential (a stand-in)")
     print(f"pairs of {arguments.atoms} atoms: {edges[0]} and {edges[1]}, ratio {edges[1] / edges[0]:.2f}")
     print(f"energy and forces: {seconds[0]:.3f} s and {seconds[1]:.3f} s, ratio {seconds[1] / seconds[0]:.2f}")
-    print(f"4 epochs with their start: {epochs[0]:.1f} s and {epochs[1]:.1f} s, ratio {epochs[1] / epochs[0]:.2f}")
+    print(
+        f"{EPOCHS} epochs with their start: {epochs[0]:.1f} s and {epochs[1]:.1f} s, ratio {epochs[1] / epochs[0]:.2f}"
+    )
 
 
-def labelled(count_of_frames: int) -> FrameSet:
-    """Return packed cells of 64 atoms with rehearsal labels."""
-    frames = [pack(compose(OXIDES, REDUCED, 64), DENSITY_G_CM3, seed) for seed in range(count_of_frames)]
-    for atoms in frames:
-        atoms.calc = RehearsalPotential()
-        atoms.get_forces()
-    return FrameSet.from_atoms(frames, level_of_theory=theory_hash(rehearsal_theory()))
-
-
-def train(job: Path, definition: dict[str, Any], frames: FrameSet) -> Path:
-    """Run the training stage in a process of its own."""
-    job.mkdir()
-    frames.save(job / "frames.npz")
-    shifts = dict.fromkeys(definition["species"], -9.0)
-    (job / "input.json").write_text(json.dumps({"definition": definition, "seed": 1, "shifts": shifts}))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", TRAIN, job], check=True, capture_output=True, env=environment)
-    return job
+def train_seconds(job: Path) -> float:
+    """Return how long a training took."""
+    return float(json.loads((job / OUTPUT_FILE).read_text(encoding="utf-8"))["wall_s"]["train"])
 
 
 def ask(committees: list[Committee], cell: FrameSet) -> list[float]:
@@ -92,16 +76,15 @@ def ask(committees: list[Committee], cell: FrameSet) -> list[float]:
     return [float(value) for value in np.median(taken, axis=0)]
 
 
-def count(cell: FrameSet, cutoff: float, pairs: dict[str, float]) -> int:
+def count(cell: FrameSet, definition: PotentialDefinition) -> int:
     """Return the number of directed pairs that a model looks at."""
     atoms = cell.atoms(0)
-    found = find_pairs(atoms.positions, atoms.cell.array, cutoff)
-    symbols = np.array(atoms.get_chemical_symbols())
-    first, second = symbols[found.first], symbols[found.second]
-    reach = np.full(len(first), cutoff)
-    for pair, value in pairs.items():
-        one, other = pair.split("-")
-        reach[((first == one) & (second == other)) | ((first == other) & (second == one))] = value
+    found = find_pairs(atoms.positions, atoms.cell.array, definition.cutoff)
+    table = definition.edge_cutoffs()
+    if table is None:
+        return len(found.distance)
+    symbols = atoms.get_chemical_symbols()
+    reach = [table[symbols[i]][symbols[j]] for i, j in zip(found.first, found.second, strict=True)]
     return int(np.sum(found.distance <= reach))
 
 

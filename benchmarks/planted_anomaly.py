@@ -15,28 +15,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms, units
-from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import thermalize_momenta
-from ase.optimize import FIRE
+from ase import Atoms
 from numpy.typing import NDArray
 
+from aiida_nvp.benchmark.rehearsal import Cell, Walk, walk
 from aiida_nvp.common.frameset import FrameSet
 from aiida_nvp.common.seeds import derive_seed
 from aiida_nvp.common.vocabulary import Stream
-from aiida_nvp.labelling.rehearsal import RehearsalPotential
 from aiida_nvp.selection.batch import Known, Pool, choose
 from aiida_nvp.selection.filters import PhysicalLimits, faults
 from aiida_nvp.selection.settings import BatchSettings
-from aiida_nvp.structures.composition import compose
-from aiida_nvp.structures.packing import pack
 from aiida_nvp.uncertainty.committee import Committee
 from aiida_nvp.uncertainty.last_layer import pool_features
 from aiida_nvp.uncertainty.score import frame_scores
 from aiida_nvp.uncertainty.spread import vector_std
 
-N_ATOMS, DENSITY, KELVIN = 200, 2.9, 600
-STARTS, FRAMES, SETTLING, STRIDE = 3, 12, 100, 20
+GLASS = Cell({"Na2O": 1, "V2O5": 1, "P2O5": 1}, 200, 2.9, {"V": 1.0})
+KELVIN, STARTS, RELAX_STEPS = 600, 3, 60
+RUN = Walk(settle_steps=100, stride=20, frames=12)
 BATCH = 8
 LIMITS = PhysicalLimits(0.55, {}, None, 2.0)
 
@@ -68,7 +64,8 @@ def main() -> None:
         mean = here.reshape(len(frames), -1).mean(axis=1)
         places.append(int((mean > mean[index]).sum()) + 1)
     print(
-        f"{len(frames)} frames of {N_ATOMS} atoms, batch of {BATCH}, an atom of "
+        f"{len(frames)} frames of {GLASS.atoms} atoms of the rehearsal potential (a stand-in)\n"
+        f"batch of {BATCH}, an atom of "
         f"{', '.join(arguments.species)} moved by {arguments.shift:g} angstrom:"
     )
     for name in ("ours", "largest", "mean", "random"):
@@ -78,19 +75,10 @@ def main() -> None:
 
 def pool(seed: int) -> FrameSet:
     """Return physical frames of the labeller's own dynamics."""
-    composition = compose({"Na2O": 1, "V2O5": 1, "P2O5": 1}, {"V": 1.0}, N_ATOMS)
-    frames = []
+    frames: list[Atoms] = []
     for start in range(STARTS):
-        atoms = pack(composition, DENSITY, derive_seed(seed, "pack", start))
-        atoms.calc = RehearsalPotential()
-        FIRE(atoms, logfile=None).run(fmax=1.0, steps=60)
-        rng = np.random.default_rng(derive_seed(seed, "velocities", start))
-        thermalize_momenta(atoms, temperature_K=KELVIN, rng=rng)
-        run = Langevin(atoms, units.fs, temperature_K=KELVIN, friction=0.05 / units.fs, fixcm=False, rng=rng)
-        run.run(SETTLING)
-        for _ in range(FRAMES):
-            run.run(STRIDE)
-            frames.append(Atoms(atoms.numbers, atoms.positions.copy(), cell=atoms.cell, pbc=True))
+        cell = GLASS.relaxed(derive_seed(seed, "pack", start), RELAX_STEPS)
+        frames += walk(cell, KELVIN, RUN, derive_seed(seed, "velocities", start))
         print(f"{len(frames)} frames", flush=True)
     found = FrameSet.from_atoms(frames)
     # The stand-in lets two ions of sodium come nearer than a physical frame allows.

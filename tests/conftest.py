@@ -149,33 +149,60 @@ def tiny_shifts(tiny_definition):
 
 
 @pytest.fixture(scope="session")
-def tiny_committee(tmp_path_factory, morse_frames, tiny_definition, tiny_shifts):
-    """Paths of three packages, trained for two epochs on Morse labels in one process outside pytest."""
-    import json
+def train_outside():
+    """Return a function that trains jobs one after the other in one process outside pytest, and gives its exit status.
+
+    Pytest makes errors of the warnings of torch.
+    """
     import os
     import subprocess
     import sys
 
-    root = tmp_path_factory.mktemp("committee")
-    jobs = []
-    for seed in range(3):
-        job = root / f"member_{seed}"
-        job.mkdir()
-        morse_frames(12).save(job / "frames.npz")
-        content = {"definition": tiny_definition.plain(), "seed": seed, "shifts": tiny_shifts}
-        (job / "input.json").write_text(json.dumps(content))
-        jobs.append(job)
     program = (
         "import sys; from pathlib import Path; from aiida_nvp.worker.main import run_stage;"
         "sys.exit(max(run_stage('train', Path(job) / 'input.json') for job in sys.argv[1:]))"
     )
-    subprocess.run(
-        [sys.executable, "-c", program, *map(str, jobs)],
-        check=True,
-        capture_output=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    return [job / "potential.nequip.zip" for job in jobs]
+
+    def _train(*jobs):
+        command = [sys.executable, "-c", program, *map(str, jobs)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, capture_output=True, env=environment, check=False).returncode
+
+    return _train
+
+
+@pytest.fixture(scope="session")
+def train_tiny(tmp_path_factory, morse_frames, tiny_definition, tiny_shifts, train_outside):
+    """Return a function that trains members for two epochs on Morse labels and gives their packages.
+
+    Settings that are given go before those of the tiny definition.
+    """
+    import json
+
+    def _train(members, **settings):
+        root = tmp_path_factory.mktemp("committee")
+        jobs = [root / f"member_{seed}" for seed in range(members)]
+        for seed, job in enumerate(jobs):
+            job.mkdir()
+            morse_frames(12).save(job / "frames.npz")
+            content = {"definition": tiny_definition.plain() | settings, "seed": seed, "shifts": tiny_shifts}
+            (job / "input.json").write_text(json.dumps(content))
+        assert train_outside(*jobs) == 0
+        return [job / "potential.nequip.zip" for job in jobs]
+
+    return _train
+
+
+@pytest.fixture(scope="session")
+def tiny_committee(train_tiny):
+    """Paths of three packages."""
+    return train_tiny(3)
+
+
+@pytest.fixture(scope="session")
+def pair_package(train_tiny):
+    """Path of a package that looks less far for some pairs than its cutoff of 4 angstrom."""
+    return train_tiny(1, pair_cutoffs={"O-O": 3.0, "Na-V": 2.5, "P-O": 2.8})[0]
 
 
 @pytest.fixture

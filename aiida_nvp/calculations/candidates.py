@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.frameset import FrameSet, concatenate
+from aiida_nvp.common.trajectory_key import trajectory_key
+from aiida_nvp.common.vocabulary import Stream
 from aiida_nvp.data.dataset import DatasetData
+from aiida_nvp.selection.batch import Pool
+from aiida_nvp.selection.filters import PhysicalLimits, faults
+from aiida_nvp.selection.kinds import kinds
+from aiida_nvp.selection.settings import BatchSettings
+from aiida_nvp.uncertainty.error_model import ErrorModel
+from aiida_nvp.uncertainty.residuals import AtomScores
+from aiida_nvp.uncertainty.score import frame_scores
 from aiida_nvp.uncertainty.spread import vector_std
 
 FloatArray = NDArray[np.float64]
@@ -76,6 +85,33 @@ def gather(candidates: DatasetData, predictions: orm.ArrayData, evidence: Mappin
         features=np.concatenate([fresh.features, old.features]),
         information=_joined(*both) if alike else None,
     )
+
+
+def as_pool(found: Candidates, settings: BatchSettings, model: ErrorModel) -> Pool:
+    """Return the candidates as a selection weighs them, their errors expected by a model."""
+    frames, origins = found.frames, found.origins
+    expected = model.expected(AtomScores(frames.numbers, found.sigma, found.force, found.distance))
+    limits = PhysicalLimits(
+        settings.min_distance_scale, settings.min_distances, settings.density_g_cm3, settings.temperature_spike
+    )
+    ids = frames.ids()
+    return Pool(
+        ids=ids,
+        scores=frame_scores(frames, expected).score,
+        faults=faults(frames, origins, limits),
+        streams=[Stream(origin.get("stream", Stream.STRIDE)) for origin in origins],
+        trajectories=[trajectory_key(info, identity) for info, identity in zip(frames.info, ids, strict=True)],
+        times=np.array([time_ps(origin) for origin in origins], dtype=float),
+        kinds=kinds(frames, origins, expected, settings.temperature_band, settings.coordination),
+        features=found.features,
+        atoms=np.diff(frames.offsets),
+        information=found.information,
+    )
+
+
+def time_ps(origin: Mapping[str, Any]) -> float:
+    """Return when in its trajectory a frame was met, ps; NaN where that is unknown."""
+    return float(origin.get("time_ps", np.nan))
 
 
 def _fresh_candidates(candidates: DatasetData, predictions: orm.ArrayData) -> Candidates:

@@ -11,19 +11,15 @@ import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 
-from aiida_nvp.calculations.candidates import Candidates, array, gather
+from aiida_nvp.calculations.candidates import Candidates, array, as_pool, gather, time_ps
 from aiida_nvp.common.errors import InputError
 from aiida_nvp.common.trajectory_key import trajectory_key
 from aiida_nvp.common.vocabulary import SelectionReason, Stream
 from aiida_nvp.data.dataset import DatasetData
 from aiida_nvp.selection.batch import Decision, Known, Pool, choose, uses_information, worth_keeping
 from aiida_nvp.selection.design import LogDet
-from aiida_nvp.selection.filters import PhysicalLimits, faults
-from aiida_nvp.selection.kinds import kinds
 from aiida_nvp.selection.settings import BatchSettings, Method, batch_settings
 from aiida_nvp.uncertainty.error_model import ErrorModel
-from aiida_nvp.uncertainty.residuals import AtomScores
-from aiida_nvp.uncertainty.score import frame_scores
 
 ERROR_INPUT = 210
 
@@ -65,7 +61,7 @@ def select(
         found = evidence["calibration"].get_dict() if "calibration" in evidence else {}
         settings = batch_settings(parameters.get_dict(), found.get("thresholds", {}))
         everything = gather(candidates, predictions, evidence)
-        pool = _pool(everything, settings, ErrorModel.of(found))
+        pool = as_pool(everything, settings, ErrorModel.of(found))
         decisions = choose(pool, _known(known, evidence), settings, seed.value)
     except InputError as error:
         return ExitCode(ERROR_INPUT, str(error))
@@ -99,31 +95,6 @@ def _subset(found: Candidates, indices: Sequence[int], verdicts: Sequence[Mappin
     return DatasetData(replace(frames, info=tuple(info)), [found.sources[index] for index in indices])
 
 
-def _pool(found: Candidates, settings: BatchSettings, model: ErrorModel) -> Pool:
-    frames, origins = found.frames, found.origins
-    expected = model.expected(AtomScores(frames.numbers, found.sigma, found.force, found.distance))
-    limits = PhysicalLimits(
-        settings.min_distance_scale, settings.min_distances, settings.density_g_cm3, settings.temperature_spike
-    )
-    ids = frames.ids()
-    return Pool(
-        ids=ids,
-        scores=frame_scores(frames, expected).score,
-        faults=faults(frames, origins, limits),
-        streams=[Stream(origin.get("stream", Stream.STRIDE)) for origin in origins],
-        trajectories=[trajectory_key(info, identity) for info, identity in zip(frames.info, ids, strict=True)],
-        times=np.array([_time(origin) for origin in origins], dtype=float),
-        kinds=kinds(frames, origins, expected, settings.temperature_band, settings.coordination),
-        features=found.features,
-        atoms=np.diff(frames.offsets),
-        information=found.information,
-    )
-
-
-def _time(origin: Mapping[str, Any]) -> float:
-    return float(origin.get("time_ps", np.nan))
-
-
 def _known(known: DatasetData, evidence: Mapping[str, Evidence]) -> Known:
     frames = known.frames
     review = evidence.get("review")
@@ -133,7 +104,7 @@ def _known(known: DatasetData, evidence: Mapping[str, Evidence]) -> Known:
     ids = frames.ids()
     trajectories: dict[str, list[float]] = defaultdict(list)
     for info, identity in zip(frames.info, ids, strict=True):
-        trajectories[trajectory_key(info, identity)].append(_time(info.get("origin", {})))
+        trajectories[trajectory_key(info, identity)].append(time_ps(info.get("origin", {})))
     return Known(frozenset(ids), features, trajectories)
 
 

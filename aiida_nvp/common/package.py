@@ -91,12 +91,14 @@ def read_header(path: str | Path) -> PackageHeader:
 def read_architecture(path: str | Path) -> dict[str, Any]:
     """Return what the configuration in a package says of its Allegro model, named as in a potential definition.
 
+    Where pairs of species have cutoffs of their own, ``pair_cutoffs`` is one table of ordered pairs, angstrom.
+
     No code or pickle is touched. A package that was trained from another one says nothing, and an empty dictionary
     comes back.
 
     :raises InputError: as :func:`read_header`.
     """
-    read_header(path)
+    header = read_header(path)
     with zipfile.ZipFile(path) as archive:
         found = next((name for name in archive.namelist() if f"/{name}".endswith(_CONFIG_ENDING)), None)
         text = "" if found is None else archive.read(found).decode(errors="replace")
@@ -110,6 +112,11 @@ def read_architecture(path: str | Path) -> dict[str, Any]:
     embedding = model.get("radial_chemical_embed")
     if isinstance(embedding, dict) and "num_bessels" in embedding:
         known["num_bessels"] = embedding["num_bessels"]
+    if cutoffs := model.get("per_edge_type_cutoff"):
+        # nequip takes one number for all pairs of a species as well as a number for each.
+        known["pair_cutoffs"] = {
+            first: row if isinstance(row, dict) else dict.fromkeys(header.types, row) for first, row in cutoffs.items()
+        }
     return known | {"zbl": model.get("pair_potential") is not None}
 
 

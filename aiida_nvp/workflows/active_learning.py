@@ -181,11 +181,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
         """Go on if all jobs delivered."""
         if not self.ctx.explore.is_finished_ok:
             return self._abort(self.exit_codes.ERROR_EXPLORATION_FAILED, self.ctx.explore)
-        evaluations = [self.ctx.review] if self.ctx.left_over is None else [self.ctx.review, self.ctx.rescore]
-        for job in evaluations:
-            if not job.is_finished_ok:
-                return self._abort(self.exit_codes.ERROR_EVALUATION_FAILED, job)
-        return None
+        return self._evaluated(self.ctx.review, *([] if self.ctx.left_over is None else [self.ctx.rescore]))
 
     def run_selection(self) -> ExitCode | None:
         """Choose the frames that deserve a label."""
@@ -219,9 +215,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
 
     def inspect_prediction(self) -> ExitCode | None:
         """Go on if the committee could be evaluated."""
-        if not self.ctx.predict.is_finished_ok:
-            return self._abort(self.exit_codes.ERROR_EVALUATION_FAILED, self.ctx.predict)
-        return None
+        return self._evaluated(self.ctx.predict)
 
     def run_labels(self) -> ToContext:
         """Label the chosen frames."""
@@ -328,9 +322,7 @@ class ActiveLearningWorkChain(CommitteeRounds):
 
     def inspect_review(self) -> ExitCode | None:
         """Go on if the committee could be evaluated."""
-        if not self.ctx.review.is_finished_ok:
-            return self._abort(self.exit_codes.ERROR_EVALUATION_FAILED, self.ctx.review)
-        return None
+        return self._evaluated(self.ctx.review)
 
     def results(self) -> None:
         """Hand over data set, committee and verdict."""
@@ -371,6 +363,10 @@ class ActiveLearningWorkChain(CommitteeRounds):
         if not labels.is_finished_ok:
             return self._abort(error, labels)
         return None
+
+    def _evaluated(self, *jobs: orm.ProcessNode) -> ExitCode | None:
+        failed = next((job for job in jobs if not job.is_finished_ok), None)
+        return None if failed is None else self._abort(self.exit_codes.ERROR_EVALUATION_FAILED, failed)
 
     def _submit_evaluation(self, frames: DatasetData, stage: str) -> orm.ProcessNode | AttributeDict:
         builder = EvaluateCalculation.get_builder()

@@ -64,28 +64,35 @@ def refuse_parent(parent: PotentialData, definition: PotentialDefinition) -> Non
             f"{name} has a cutoff of {parent.cutoff:g} angstrom but `{definition.name}` names {definition.cutoff:g}; "
             f"a training keeps the cutoff of its parent: state {parent.cutoff:g} in the definition."
         )
-    wanted = definition.allegro.model_dump() | {"pair_cutoffs": _undirected(definition.pair_cutoffs)}
-    found = _architecture(parent)
+    wanted, found = definition.allegro.model_dump(), _architecture(parent)
+    if found:
+        wanted["pair_cutoffs"] = _shorter(definition.edge_cutoffs(), definition)
+        found["pair_cutoffs"] = _shorter(found.get("pair_cutoffs"), definition)
     other = [key for key in wanted if found.get(key, wanted[key]) != wanted[key]]
     differ = [f"{key} {found[key]} instead of {wanted[key]}" for key in other]
     if differ:
         raise InputError(
             f"{name} is another model than `{definition.name}` says ({', '.join(differ)}); a training keeps the "
-            "architecture of its parent: state it under `allegro` in the definition."
+            "architecture of its parent: state it in the definition."
         )
 
 
-def _undirected(pairs: Mapping[str, float]) -> dict[str, float]:
-    """Return the cutoffs by pairs in the order of the alphabet: a definition may name a pair either way round."""
-    return {"-".join(sorted(pair.split("-"))): value for pair, value in pairs.items()}
+def _shorter(table: Mapping[str, Mapping[str, float]] | None, definition: PotentialDefinition) -> dict[str, float]:
+    """Return the ordered pairs of the definition's species that a table gives a shorter cutoff than all have."""
+    return {
+        f"{first}-{second}": float(value)
+        for first, row in (table or {}).items()
+        for second, value in row.items()
+        if {first, second} <= set(definition.species) and value < definition.cutoff - _TOLERANCE
+    }
 
 
 def _architecture(parent: PotentialData) -> dict[str, Any]:
     """Return the settings of the model as far as the graph or the package tells them."""
     trained = creator(parent) if parent.is_stored else None
     if trained is not None and "definition" in trained.inputs:
-        known = trained.inputs.definition.get_dict()
-        return {**known.get("allegro", {}), "pair_cutoffs": _undirected(known.get("pair_cutoffs", {}))}
+        known = PotentialDefinition.model_validate(trained.inputs.definition.get_dict())
+        return {**known.allegro.model_dump(), "pair_cutoffs": known.edge_cutoffs()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / parent.filename
         path.write_bytes(parent.base.repository.get_object_content(parent.filename, mode="rb"))

@@ -1,9 +1,6 @@
 """A model that looks less far for some pairs: our way to its forces and that of nequip's own calculator are one."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,32 +14,11 @@ from aiida_nvp.uncertainty.committee import AllegroMember, Committee, pair_reach
 pytestmark = pytest.mark.slow
 
 PAIRS = {"O-O": 3.0, "Na-V": 2.5, "P-O": 2.8}
+"""As in the fixture."""
 
 
-def train(folder):
-    """Run the stage outside pytest, which makes errors of the warnings of torch; return its exit status."""
-    program = (
-        "import sys; from pathlib import Path; from aiida_nvp.worker.main import run_stage;"
-        "sys.exit(run_stage('train', Path(sys.argv[1]) / 'input.json'))"
-    )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, env=environment, check=False)
-    return done.returncode
-
-
-@pytest.fixture(scope="module")
-def job(tmp_path_factory, morse_frames, tiny_definition, tiny_shifts):
-    """A job folder in which a model with cutoffs of pairs was trained for two epochs."""
-    folder = tmp_path_factory.mktemp("pairs")
-    morse_frames(12).save(folder / "frames.npz")
-    definition = {**tiny_definition.plain(), "pair_cutoffs": PAIRS}
-    (folder / "input.json").write_text(json.dumps({"definition": definition, "seed": 1, "shifts": tiny_shifts}))
-    assert train(folder) == 0
-    return folder
-
-
-def test_the_model_has_the_cutoffs_of_the_definition(job):
-    member = AllegroMember(job / "potential.nequip.zip")
+def test_the_model_has_the_cutoffs_of_the_definition(pair_package):
+    member = AllegroMember(pair_package)
     reach = pair_reach(member.model)
     sodium, vanadium, phosphorus, oxygen = (member.types.index(symbol) for symbol in ("Na", "V", "P", "O"))
     assert reach[oxygen, oxygen] == pytest.approx(3.0)
@@ -51,19 +27,18 @@ def test_the_model_has_the_cutoffs_of_the_definition(job):
     assert reach[sodium, oxygen] == member.cutoff == 4.0
 
 
-def test_forces_energy_and_stress_are_those_of_nequip(job, morse_frames):
-    package = job / "potential.nequip.zip"
-    member = AllegroMember(package)
+def test_forces_energy_and_stress_are_those_of_nequip(pair_package, morse_frames):
+    member = AllegroMember(pair_package)
     atoms = make_supercell(morse_frames(1).atoms(0), np.diag([2, 1, 1]))
     ours = Committee([member], member.cutoff, member.types).drive(FrameSet.from_atoms([atoms]))
-    atoms.calc = NequIPCalculator._from_saved_model(str(package), chemical_species_to_atom_type_map=True)
+    atoms.calc = NequIPCalculator._from_saved_model(str(pair_package), chemical_species_to_atom_type_map=True)
     np.testing.assert_allclose(ours.forces[0], atoms.get_forces(), atol=1e-5)
     np.testing.assert_allclose(ours.energy[0, 0], atoms.get_potential_energy(), rtol=1e-6)
     np.testing.assert_allclose(ours.stress[0, 0], atoms.get_stress(voigt=False), atol=1e-6)
 
 
-def test_features_change_with_positions_as_their_jacobian_says(job, morse_frames):
-    member = AllegroMember(job / "potential.nequip.zip")
+def test_features_change_with_positions_as_their_jacobian_says(pair_package, morse_frames):
+    member = AllegroMember(pair_package)
     committee = Committee([member], member.cutoff, member.types)
     atoms, step = morse_frames(1).atoms(0), 1e-3
     there, back = atoms.copy(), atoms.copy()
@@ -74,17 +49,17 @@ def test_features_change_with_positions_as_their_jacobian_says(job, morse_frames
     np.testing.assert_allclose((both[0] - both[1]) / (2 * step), slope, atol=2e-3 * np.abs(slope).max() + 1e-4)
 
 
-def test_a_warm_start_keeps_the_cutoffs_of_pairs(job, tmp_path, tiny_definition):
-    (tmp_path / "frames.npz").write_bytes((job / "frames.npz").read_bytes())
-    (tmp_path / "parent.nequip.zip").write_bytes((job / "potential.nequip.zip").read_bytes())
+def test_a_warm_start_keeps_the_cutoffs_of_pairs(pair_package, tmp_path, tiny_definition, train_outside):
+    (tmp_path / "frames.npz").write_bytes((pair_package.parent / "frames.npz").read_bytes())
+    (tmp_path / "parent.nequip.zip").write_bytes(pair_package.read_bytes())
     (tmp_path / "input.json").write_text(json.dumps({"definition": tiny_definition.plain(), "seed": 2}))
-    assert train(tmp_path) != 0
+    assert train_outside(tmp_path) != 0
     assert "other cutoffs of pairs" in json.loads((tmp_path / "error.json").read_text())["message"]
     definition = {**tiny_definition.plain(), "pair_cutoffs": PAIRS}
     (tmp_path / "input.json").write_text(json.dumps({"definition": definition, "seed": 2}))
-    assert train(tmp_path) == 0
+    assert train_outside(tmp_path) == 0
     after = pair_reach(AllegroMember(tmp_path / "potential.nequip.zip").model)
-    np.testing.assert_allclose(after, pair_reach(AllegroMember(job / "potential.nequip.zip").model))
+    np.testing.assert_allclose(after, pair_reach(AllegroMember(pair_package).model))
 
 
 @pytest.mark.parametrize(

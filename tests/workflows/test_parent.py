@@ -69,6 +69,21 @@ def test_a_parent_that_does_not_fit_is_refused(take_in, tiny_definition, change,
         refuse_parent(take_in(), wanted)
 
 
+def test_a_foreign_parent_tells_its_cutoffs_of_pairs(pair_package, tiny_definition):
+    parent = PotentialData(pair_package, types=tiny_definition.species, cutoff=tiny_definition.cutoff, seed=None)
+    known = {"O-O": 3.0, "V-Na": 2.5, "O-P": 2.8}
+    refuse_parent(parent, tiny_definition.model_copy(update={"pair_cutoffs": known}))
+    refuse_parent(parent, tiny_definition.model_copy(update={"pair_cutoffs": known | {"V-O": 4.0}}))
+    for other in ({}, {"O-O": 3.0}, known | {"V-O": 3.0}):
+        with pytest.raises(InputError, match=r"pair_cutoffs .* instead of"):
+            refuse_parent(parent, tiny_definition.model_copy(update={"pair_cutoffs": other}))
+
+
+def test_a_parent_without_cutoffs_of_pairs_gets_none(take_in, tiny_definition):
+    with pytest.raises(InputError, match=r"pair_cutoffs {} instead of"):
+        refuse_parent(take_in(), tiny_definition.model_copy(update={"pair_cutoffs": {"P-O": 3.0}}))
+
+
 def test_a_pair_may_be_named_either_way_round(tiny_committee, tiny_definition):
     def definition(pair, cutoff):
         return tiny_definition.model_copy(update={"pair_cutoffs": {pair: cutoff}})
